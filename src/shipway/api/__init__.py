@@ -1,0 +1,1 @@
+"""The verbs that a notebook and the command line share."""

@@ -1,0 +1,1 @@
+"""Scoring tables offline with the same predictor that serves online."""

@@ -1,0 +1,1 @@
+"""The only wiring: settings become stores, runtimes, predictors, journals and senders."""

@@ -1,0 +1,54 @@
+"""What is remembered of an answered request, and of the truth that came later.
+
+One event is one request with all of its rows, column by column, because that is how a request
+comes in and how a table goes out. The reader in ``monitoring`` makes one row a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+Scalar = str | int | float | bool | None
+
+
+class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True, gc=False):
+    """One request and its answer. A refused one has a ``code``, its ``rows``, and no outputs.
+
+    ``columns`` holds the features, the time and the id columns as they were received, after
+    validation, each of length ``rows``. ``scores`` has one list a row for a multiclass model
+    and one number a row otherwise: the probability of the positive class, or the value.
+    ``latency_us`` is the time from the last byte of the request to the first of the answer.
+    """
+
+    request_id: str
+    received_at_ns: int
+    endpoint: str
+    model: str
+    version: int
+    caller: str
+    rows: int
+    latency_us: int
+    status: int = 200
+    code: str = ""
+    columns: dict[str, list[Scalar]] = {}
+    scores: list[float] | list[list[float]] = []
+    labels: list[Scalar] = []
+    warnings: dict[str, int] = {}
+
+
+class EventSink(Protocol):
+    """Where the events of one drained batch go; returns once a killed process cannot lose them."""
+
+    def append(self, events: Sequence[PredictionEvent]) -> None:
+        """Keep *events*, in order."""
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """The truth about one prediction, known at ``observed_at_ns``; a later one corrects it."""
+
+    prediction_id: str
+    value: Scalar
+    observed_at_ns: int

@@ -1,0 +1,57 @@
+"""Names that are safe as a file name, a URL segment and a label, and ids that never repeat."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+
+from shipway.errors import NameNotAllowed
+
+_ALLOWED = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}", re.ASCII)
+_DEVICES = frozenset(
+    {"con", "prn", "aux", "nul"}
+    | {f"com{digit}" for digit in range(10)}
+    | {f"lpt{digit}" for digit in range(10)}
+)
+
+
+def check_name(name: str, *, what: str = "name") -> str:
+    """Return *name* unchanged if it may name a model, an endpoint or a slice.
+
+    Allowed is ``^[a-z0-9][a-z0-9._-]{0,127}$`` without a trailing dot and without the device
+    names of Windows, so that one name means one thing on every file system.
+
+    >>> check_name("flight-delay")
+    'flight-delay'
+    """
+    stem = name.split(".", 1)[0]
+    if _ALLOWED.fullmatch(name) and stem not in _DEVICES and not name.endswith("."):
+        return name
+    raise NameNotAllowed(
+        f"{name!r} cannot be a {what}",
+        next_step="use 1 to 128 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+        f"{suggestion(name)}",
+    )
+
+
+def suggestion(name: str) -> str:
+    """A ``": try 'x'"`` ending with the nearest allowed name, or nothing if none is near."""
+    candidate = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:128].rstrip(".")
+    usable = _ALLOWED.fullmatch(candidate) and candidate.split(".", 1)[0] not in _DEVICES
+    return f": try {candidate!r}" if usable else ""
+
+
+def new_id() -> str:
+    """A fresh id of 32 hex digits that sorts by time of creation (UUID version 7, RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | random
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return f"{value:032x}"
+
+
+def prediction_id(request_id: str, row: int) -> str:
+    """The id under which row *row* (from 0) of the request *request_id* is labelled later."""
+    return f"{request_id}:{row}"

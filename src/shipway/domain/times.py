@@ -1,0 +1,28 @@
+"""Times are UTC-aware everywhere; a clock is an argument, never a global."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+Clock = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def iso(moment: datetime) -> str:
+    """*moment* as RFC 3339 in UTC with a ``Z``, to the microsecond only where it has any.
+
+    >>> iso(datetime(2013, 4, 1, 12, tzinfo=UTC))
+    '2013-04-01T12:00:00Z'
+    """
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def from_iso(text: str) -> datetime:
+    """The moment that RFC 3339 *text* names; without an offset it is taken as UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

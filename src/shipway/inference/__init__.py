@@ -1,0 +1,1 @@
+"""The predictor: rows in, decisions and events out, over no particular transport."""

@@ -1,0 +1,1 @@
+"""What happened after deployment: events, labels, drift, performance, alerts, reports."""

@@ -1,0 +1,1 @@
+"""Ways out of this machine: container images, edge bundles, pipelines."""

@@ -1,0 +1,1 @@
+"""Versions, their bytes, their evidence, and what each endpoint routes to."""

@@ -1,0 +1,133 @@
+"""What the registry remembers. Every record is immutable; state is the newest of a history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from shipway.domain.metrics import Task
+from shipway.domain.model import ModelSpec, Parity
+from shipway.domain.objectives import Objectives
+
+
+class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of a version: ``path`` is relative, ``/``-separated, without ``..``."""
+
+    path: str
+    digest: str
+    size_bytes: int
+    media_type: str
+
+
+class DataRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A table that a version was made or tested with."""
+
+    role: str
+    digest: str
+    rows: int
+    columns: int
+    location: str = ""
+    time_from: str = ""
+    time_to: str = ""
+
+
+class CodeRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that a version was made by: ``diff_digest`` is of the uncommitted change, or ""."""
+
+    commit: str = ""
+    branch: str = ""
+    dirty: bool = False
+    diff_digest: str = ""
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a version comes from."""
+
+    data: tuple[DataRecord, ...] = ()
+    code: CodeRecord | None = None
+    source_model_digest: str = ""
+    source_model_type: str = ""
+    parameters: dict[str, str | int | float | bool | None] = {}
+    command: tuple[str, ...] = ()
+    python: str = ""
+    platform: str = ""
+    packages: dict[str, str] = {}
+    parent: int | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """A version: everything that makes it what it is. Its digest is of its canonical JSON.
+
+    ``files`` always include ``contract.yaml`` and ``shipway.toml`` as they were. ``metrics`` are
+    point values reported at packing; what a version was gated on is recorded as evidence.
+    """
+
+    schema: int = 1
+    model: str
+    task: Task
+    spec: ModelSpec
+    objectives: Objectives
+    threshold: float | None
+    files: tuple[FileEntry, ...]
+    lineage: Lineage
+    parity: Parity | None = None
+    metrics: dict[str, float] = {}
+    notes: tuple[str, ...] = ()
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """A published manifest: ``number`` counts from 1 without gaps within a model."""
+
+    model: str
+    number: int
+    digest: str
+    created_at: datetime
+    created_by: str
+    manifest: Manifest
+
+    @property
+    def ref(self) -> str:
+        """The version as people write it: ``flight-delay@3``."""
+        return f"{self.model}@{self.number}"
+
+
+class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Something judged about a version: ``kind`` is ``gate`` now; ``body`` is the JSON of it."""
+
+    id: int
+    model: str
+    number: int
+    kind: str
+    verdict: str
+    created_at: datetime
+    body: dict[str, object]
+
+
+class EndpointState(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint routes to: ``sequence`` grows by one with every change."""
+
+    endpoint: str
+    model: str
+    live: int | None
+    sequence: int
+
+
+class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an endpoint's append-only history.
+
+    ``action`` is ``promote`` or ``rollback``; ``evidence`` is the id of the record it rests on,
+    None when it was forced, and ``reason`` says why.
+    """
+
+    endpoint: str
+    model: str
+    sequence: int
+    action: str
+    before: int | None
+    live: int
+    at: datetime
+    by: str
+    reason: str
+    evidence: int | None
+    forced: bool = False

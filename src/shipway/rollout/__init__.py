@@ -1,0 +1,1 @@
+"""Decisions about versions: which may be promoted, and when to go back."""

@@ -1,0 +1,1 @@
+"""One model format, one file: how a model is taken in, proved equal, stored and loaded."""

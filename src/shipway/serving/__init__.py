@@ -1,0 +1,1 @@
+"""The server: prediction workers, the control plane, and the supervisor over both."""
