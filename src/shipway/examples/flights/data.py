@@ -36,16 +36,6 @@ LATE_AFTER_MINUTES = 15
 
 _MISSING = ["", "NA"]
 _READ = ("year", "month", "day", "arr_delay", "distance", "hour", "minute", "time_hour")
-    "year",
-    "month",
-    "day",
-    "arr_delay",
-    *CATEGORIES,
-    "distance",
-    "hour",
-    "minute",
-    "time_hour",
-)
 
 
 def load_flights() -> pl.DataFrame:
