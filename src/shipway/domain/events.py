@@ -7,7 +7,7 @@ comes in and how a table goes out. The reader in ``monitoring`` makes one row a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -34,7 +34,7 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     status: int = 200
     code: str = ""
     columns: dict[str, list[Scalar]] = {}
-    scores: list[float] | list[list[float]] = []
+    scores: list[Any] = []  # msgspec decodes no union of two list types
     labels: list[Scalar] = []
     warnings: dict[str, int] = {}
 
