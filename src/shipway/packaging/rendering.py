@@ -1,0 +1,50 @@
+"""Templates of this part, rendered strictly: a name without a value is an error, not a gap."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def render(template: str, **values: object) -> str:
+    """The text of ``templates/<template>`` with *values*, each checked by the caller.
+
+    Variables stand in ``<< >>`` in workflow files, because ``{{ }}`` is GitHub's own there.
+    """
+    workflow = template.endswith(".yml.j2")
+    environment = Environment(
+        loader=PackageLoader("shipway.packaging"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701 - no HTML is made here
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        variable_start_string="<<" if workflow else "{{",
+        variable_end_string=">>" if workflow else "}}",
+    )
+    return environment.get_template(template).render(**values)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write *data* to *path* so that a reader sees the old file or the new one, whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
