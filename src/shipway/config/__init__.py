@@ -1,1 +1,1 @@
-"""The settings of a project: ``shipway.toml``, variables and flags, each with where it came from."""
+"""The settings of a project: ``shipway.toml``, variables and flags, each with its origin."""

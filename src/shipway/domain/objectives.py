@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from shipway.domain.metrics import METRICS, Metric, Task
+
+
+NotNegative = Annotated[float, Meta(ge=0)]
 
 
 class Reference(StrEnum):
@@ -24,12 +29,18 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     each of whose values the bounds must hold as well.
     """
 
-    metric: str
-    at_least: float | None = None
-    at_most: float | None = None
-    better_than: Reference | None = None
-    margin: float = 0.0
-    slices: tuple[str, ...] = ()
+    metric: Annotated[str, Meta(description="what is measured, by its name in the catalogue")]
+    at_least: Annotated[float | None, Meta(description="the smallest value that is good")] = None
+    at_most: Annotated[float | None, Meta(description="the largest value that is good")] = None
+    better_than: Annotated[
+        Reference | None, Meta(description="what must be beaten on the same rows")
+    ] = None
+    margin: Annotated[
+        NotNegative, Meta(description="how much worse than better_than is still accepted")
+    ] = 0.0
+    slices: Annotated[
+        tuple[str, ...], Meta(description="columns within each of whose values it must hold too")
+    ] = ()
 
     @property
     def definition(self) -> Metric:
@@ -53,9 +64,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Multiclass models use ``mistake`` for every wrong class.
     """
 
-    false_positive: float = 1.0
-    false_negative: float = 1.0
-    mistake: float = 1.0
+    false_positive: Annotated[
+        NotNegative, Meta(description="cost of deciding for the positive class wrongly")
+    ] = 1.0
+    false_negative: Annotated[NotNegative, Meta(description="cost of missing a positive")] = 1.0
+    mistake: Annotated[
+        NotNegative, Meta(description="cost of any wrong class of a multiclass model")
+    ] = 1.0
 
 
 class BaselineKind(StrEnum):

@@ -1,0 +1,222 @@
+"""Every setting of a project, declared once: its type, what is allowed, its default, its meaning.
+
+The parser, the environment, the flags, the commented file and the reference page all follow
+from these declarations (``schema`` reads them). ``Objective`` and ``Costs`` are declared where
+they are used, in ``domain.objectives``. In ``extra``, ``default`` says in words what an empty
+value becomes, ``allowed`` what a pattern means, and ``advanced`` keeps it out of a new file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from shipway.domain.metrics import Task
+from shipway.domain.objectives import BaselineKind, Objectives
+
+FILE_NAME = "shipway.toml"
+
+Text = Annotated[str, Meta(min_length=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+NotNegativeSeconds = Annotated[float, Meta(ge=0, le=86_400)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Confidence = Annotated[float, Meta(ge=0.5, le=0.999)]
+Address = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
+
+_ADVANCED = {"advanced": True}
+_ADDRESS = {"allowed": "an address beginning with http:// or https://"}
+
+
+COST_TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        "false_positive": Task.BINARY,
+        "false_negative": Task.BINARY,
+        "mistake": Task.MULTICLASS,
+    }
+)
+"""Which kind of mistake a task knows."""
+
+
+class Window(StrEnum):
+    """The stretch of event time that is assessed as one."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model is, and which columns of the data mean what."""
+
+    name: Annotated[Text, Meta(description="the name of the model: a-z, 0-9, '.', '_', '-'")]
+    decision: Annotated[str, Meta(description="what is done with a prediction, in a sentence")] = ""
+    task: Annotated[Task, Meta(description="what the model predicts")]
+    target: Annotated[Text, Meta(description="the column that the model predicts")]
+    time: Annotated[
+        Text | None, Meta(description="the column that says when the thing predicted happens")
+    ] = None
+    id: Annotated[Text | None, Meta(description="the column that names a row")] = None
+    positive: Annotated[
+        Text | None,
+        Meta(
+            description="the class that a binary model looks for",
+            extra={"default": "the last class in sorted order"},
+        ),
+    ] = None
+    threshold: Annotated[
+        Share | None,
+        Meta(
+            description="the score from which a binary model decides for the positive class",
+            extra={"default": "from [costs], else 0.5"},
+        ),
+    ] = None
+    block: Annotated[
+        Text,
+        Meta(
+            description="rows within one block are not independent and are resampled together",
+            extra={
+                "allowed": "hour, day, week (of the time column), row, or the name of a column",
+                "default": "day where time is set, else row",
+            },
+        ),
+    ] = ""
+    confidence: Annotated[
+        Confidence,
+        Meta(description="confidence of every interval that is judged", extra=_ADVANCED),
+    ] = 0.95
+
+
+class DataSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the tables are, relative to the folder of this file."""
+
+    train: Annotated[
+        Text | None, Meta(description="the table that the model learned from (parquet or CSV)")
+    ] = None
+    test: Annotated[
+        Text | None, Meta(description="a later table with known outcomes, for the gate")
+    ] = None
+
+
+class BaselineSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule without a model, for `better_than = "baseline"`."""
+
+    kind: Annotated[BaselineKind, Meta(description="what the rule answers")]
+
+
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How the model is served."""
+
+    host: Annotated[Text, Meta(description="the address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="the port of the predictions; 0 takes a free one")] = (
+        8080
+    )
+    control_port: Annotated[
+        Port, Meta(description="the port of labels, metrics and administration; 0 takes a free one")
+    ] = 8081
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)], Meta(description="processes that predict")
+    ] = 1
+    authentication: Annotated[bool, Meta(description="whether every request needs an API key")] = (
+        True
+    )
+    keys_file: Annotated[
+        Text | None,
+        Meta(
+            description="a mounted file of key records (digests, no secrets) that are good as well",
+            extra=_ADVANCED,
+        ),
+    ] = None
+    max_body_bytes: Annotated[
+        Annotated[int, Meta(ge=1024, le=1 << 31)],
+        Meta(description="the largest request body, after decompression"),
+    ] = 64 * 1024 * 1024
+    request_timeout_s: Annotated[
+        Seconds, Meta(description="time within which a request must be answered")
+    ] = 30.0
+    header_timeout_s: Annotated[
+        Seconds,
+        Meta(description="time within which a request's head must have arrived", extra=_ADVANCED),
+    ] = 10.0
+    queue_rows: Annotated[
+        Count,
+        Meta(description="rows that may wait in one worker before it says 503", extra=_ADVANCED),
+    ] = 100_000
+    drain_wait_s: Annotated[
+        NotNegativeSeconds,
+        Meta(
+            description="time to go on answering after SIGTERM while not ready",
+            extra=_ADVANCED,
+        ),
+    ] = 2.0
+    drain_timeout_s: Annotated[
+        Seconds,
+        Meta(description="time after which requests still open are given up", extra=_ADVANCED),
+    ] = 30.0
+
+
+class MonitorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How live traffic is watched."""
+
+    window: Annotated[Window, Meta(description="the stretch of event time judged as one")] = (
+        Window.WEEK
+    )
+    min_rows: Annotated[
+        Count, Meta(description="labelled rows below which a window is not judged")
+    ] = 200
+    drift_margin: Annotated[
+        Annotated[float, Meta(gt=0, le=10)],
+        Meta(description="population stability index from which a feature counts as moved"),
+    ] = 0.1
+    maturity: Annotated[
+        Share, Meta(description="share of labels that must be in before a window is judged")
+    ] = 0.8
+
+
+class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Who is told when an objective no longer holds."""
+
+    webhook: Annotated[
+        Address | None,
+        Meta(description="where alerts are posted (Alertmanager's JSON)", extra=_ADDRESS),
+    ] = None
+
+
+class RetrainSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What makes a new model."""
+
+    command: Annotated[Text | None, Meta(description="the command that trains anew")] = None
+    when: Annotated[
+        tuple[str, ...], Meta(description="metrics of the objectives whose failure starts it")
+    ] = ()
+
+
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where versions, events and labels are kept."""
+
+    home: Annotated[
+        Text, Meta(description="the folder of the store, relative to the folder of this file")
+    ] = ".shipway"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of a project, checked, with every default filled in.
+
+    ``objectives`` gathers ``[[objectives]]``, ``[costs]``, ``[baseline]`` and what ``[model]``
+    says about the decision. ``model.block`` is never empty here.
+    """
+
+    model: ModelSettings
+    objectives: Objectives
+    data: DataSettings = DataSettings()
+    serve: ServeSettings = ServeSettings()
+    monitor: MonitorSettings = MonitorSettings()
+    alerts: AlertSettings = AlertSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    store: StoreSettings = StoreSettings()
