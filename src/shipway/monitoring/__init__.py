@@ -1,1 +1,1 @@
-"""What happened after deployment: events, labels, drift, performance, alerts, reports."""
+"""What became of the predictions: events, labels, drift, performance, alerts and the report."""

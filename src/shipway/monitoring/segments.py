@@ -1,0 +1,174 @@
+"""Finished journals become parquet segments, each event exactly once.
+
+A journal has one segment and the segment bears its name, so *that a segment exists* is the whole
+record of what was compacted: a kill between writing the segment and deleting the journal leaves
+both, every reader then passes over the journal, and the next compaction deletes it. The name also
+carries the range of event times, so that a reader can leave alone what it does not want.
+
+One compactor works at a time; a second one finds the lock taken and does nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from shipway.errors import StoreError
+from shipway.monitoring.durable import make_folder, replace_file, store_error
+from shipway.monitoring.journal import JOURNALS, journals, read_journal
+from shipway.monitoring.rows import to_frame, together
+
+SEGMENTS = "segments"
+
+_NAME = re.compile(r"(?P<stem>.+)\.(?P<low>[+-]\d{17})\.(?P<high>[+-]\d{17})\.parquet")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BATCH_BYTES = 8 << 20
+
+
+class Compacted(msgspec.Struct, frozen=True, kw_only=True):
+    """What one compaction did; ``busy`` when another one held the lock and nothing was done.
+
+    ``torn_bytes`` were never acknowledged; ``damaged`` frames had changed on the disk, and their
+    journals are kept with the ending ``.damaged``.
+    """
+
+    segments: int = 0
+    rows: int = 0
+    torn_bytes: int = 0
+    damaged: int = 0
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment file: its journal's name, and the first and last event time in it."""
+
+    stem: str
+    path: Path
+    first: datetime
+    last: datetime
+
+    def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
+        """Whether an event of [since, until) may be inside."""
+        return (since is None or self.last >= since) and (until is None or self.first < until)
+
+
+def segments(folder: Path) -> dict[str, Segment]:
+    """The segments of the event folder by the name of their journal, oldest first."""
+    found: dict[str, Segment] = {}
+    for path in sorted((folder / SEGMENTS).glob("*.parquet")):
+        if match := _NAME.fullmatch(path.name):
+            first, last = (_EPOCH + timedelta(microseconds=int(match[k])) for k in ("low", "high"))
+            found[match["stem"]] = Segment(match["stem"], path, first, last)
+    return found
+
+
+def compact(folder: Path, *, time_columns: Mapping[str, str] | None = None) -> Compacted:
+    """Turn every journal whose worker is done with it into a segment; delete the journal.
+
+    *time_columns* names the request column with the event time, for each model that has one.
+    Raises :class:`~shipway.errors.StoreError`; what was not compacted is still in its journal.
+    """
+    with _alone(folder) as alone:
+        if not alone:
+            return Compacted(busy=True)
+        total = Compacted()
+        for stem, path in journals(folder).items():
+            if stem in segments(folder):
+                path.unlink(missing_ok=True)
+            elif _finished(path):
+                total = _added(total, _compact_one(folder, stem, path, time_columns or {}))
+        return total
+
+
+def read_frames(
+    path: Path, time_columns: Mapping[str, str], start: int = 0
+) -> tuple[list[pl.DataFrame], int, int, int]:
+    """The rows of a journal from byte *start*: frames, end, damaged frames, bytes after the end.
+
+    It is read in parts of a few megabytes, because an event takes ten times its size as objects.
+    """
+    frames: list[pl.DataFrame] = []
+    damaged = 0
+    while True:
+        part = read_journal(path, start, max_bytes=_BATCH_BYTES)
+        damaged += part.damaged
+        if part.end == start:
+            return frames, start, damaged, part.tail_bytes
+        if part.events:
+            frames.append(to_frame(part.events, time_columns))
+        start = part.end
+
+
+def _compact_one(folder: Path, stem: str, path: Path, time_columns: Mapping[str, str]) -> Compacted:
+    frames, _, damaged, torn = read_frames(path, time_columns)
+    if frames:
+        frame = together(frames)
+        low, high = frame["event_time"].min(), frame["event_time"].max()
+        name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"
+        replace_file(folder / SEGMENTS / name, _parquet(frame))
+    if damaged:
+        path.rename(path.with_suffix(".damaged"))
+    else:
+        path.unlink()
+    rows = sum(frame.height for frame in frames)
+    return Compacted(segments=bool(frames) + 0, rows=rows, torn_bytes=torn, damaged=damaged)
+
+
+def _parquet(frame: pl.DataFrame) -> Callable[[Path], object]:
+    return lambda path: frame.write_parquet(path, compression="zstd")
+
+
+def _microseconds(moment: object) -> str:
+    whole = (moment - _EPOCH) // timedelta(microseconds=1) if isinstance(moment, datetime) else 0
+    return f"{whole:+018d}"
+
+
+def _finished(path: Path) -> bool:
+    """Whether nobody holds the lock that a journal's worker keeps as long as it lives."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):
+        return False
+    return True
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """True if no other process compacts *folder*, and none can until the end."""
+    path = make_folder(folder) / "compact.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
+    except OSError as error:
+        raise store_error(error, "open", path) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(
+            f"the events in {folder / JOURNALS} could not become a segment: {error}",
+            next_step="the journals are untouched; report what the message says",
+        ) from error
+    finally:
+        os.close(descriptor)
+
+
+def _added(one: Compacted, other: Compacted) -> Compacted:
+    return Compacted(
+        segments=one.segments + other.segments,
+        rows=one.rows + other.rows,
+        torn_bytes=one.torn_bytes + other.torn_bytes,
+        damaged=one.damaged + other.damaged,
+    )
