@@ -20,6 +20,7 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path, PurePosixPath
 
 from shipway.domain.names import check_name
+from shipway.durable import storing, sync_folder
 from shipway.errors import ConflictError, EnvironmentFailure, UsageError
 from shipway.packaging.locking import (
     Pin,
@@ -31,7 +32,7 @@ from shipway.packaging.locking import (
 )
 from shipway.packaging.own_wheel import write_wheel
 from shipway.packaging.references import check_base_image, check_tag
-from shipway.packaging.rendering import render, sync_folder
+from shipway.packaging.rendering import render
 from shipway.registry.records import Version
 
 USER = "10001:10001"
@@ -103,7 +104,7 @@ def build_context(
     spec_format = version.manifest.spec.format
     offered = frozenset(shipway.metadata.get_all("Provides-Extra") or ())
     extras = ["serve", *({spec_format} & offered)]
-    with _replacing(out, force=force) as folder:
+    with storing(out), _replacing(out, force=force) as folder:
         pins = installed_closure("shipway", extras)
         wheels = folder / "wheels"
         wheels.mkdir()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
@@ -25,26 +22,3 @@ def render(template: str, **values: object) -> str:
         variable_end_string=">>" if workflow else "}}",
     )
     return environment.get_template(template).render(**values)
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write *data* to *path* so that a reader sees the old file or the new one, whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in *folder* survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
