@@ -1,0 +1,207 @@
+"""Reading one column of a request into the model's array, quickly where it is clean.
+
+A column is read whole (numpy) when that surely means the same as value by value; otherwise value
+by value, which is what decides, and finds each fault with its row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shipway.contract import violations
+from shipway.contract.schema import Column, Policy
+from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW, READERS, is_missing, plain
+from shipway.contract.violations import LIMIT, Violation, value_violation
+from shipway.domain.model import Kind
+from shipway.domain.text import text_of
+
+_FLOATS: Final = frozenset({float, int, type(None)})
+_TEXTS: Final = frozenset({str, type(None)})
+_INTS: Final = frozenset({int})
+_BOOLS: Final = frozenset({bool})
+TIMES: Final = (Kind.DATE, Kind.TIMESTAMP)
+
+
+class Reading(msgspec.Struct, gc=False):
+    """A column as read: its array unless a fault was found, the faults, and how many soft ones."""
+
+    array: NDArray[Any] | None
+    found: list[Violation]
+    total: int = 0
+    out_of_range: int = 0
+    unseen: int = 0
+
+
+class ColumnReader:
+    """All that is promised about one column, made ready to be checked again and again."""
+
+    def __init__(self, column: Column) -> None:
+        self.column = column
+        self.name = column.name
+        self.kind = column.kind
+        self.nullable = column.nullable
+        self.known = None if column.categories is None else frozenset(column.categories)
+        self.ranged = column.kind in (Kind.NUMBER, Kind.INTEGER)
+        self.as_float = column.kind is Kind.NUMBER or (
+            column.nullable and column.kind in (Kind.INTEGER, Kind.BOOLEAN)
+        )
+        self.low, self.high = _bounds(column)
+        self.range_rejects = column.out_of_range is Policy.REJECT
+        self.unseen_rejects = column.unseen is Policy.REJECT
+        self._read = READERS[column.kind]
+
+    def read(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
+        """*values* (JSON scalars, or an array of one dimension) as the array of the model."""
+        return self._whole(values) or self._each(values)
+
+    def _whole(self, values: Sequence[Any] | NDArray[Any]) -> Reading | None:
+        if self.kind in TIMES or (self.known is not None and self.kind is not Kind.STRING):
+            return None
+        if isinstance(values, np.ndarray):
+            types = _types_of(values)
+        else:
+            types = set(map(type, values))
+        try:
+            if self.kind is Kind.STRING:
+                return self._texts(values, types) if types <= _TEXTS else None
+            if self.kind is Kind.BOOLEAN:
+                return self._booleans(values) if types <= _BOOLS else None
+            if self.as_float:
+                return self._floats(values) if types <= _FLOATS else None
+            return self._ranged(np.array(values, dtype=np.int64)) if types <= _INTS else None
+        except OverflowError:
+            return None
+
+    def _floats(self, values: Sequence[Any] | NDArray[Any]) -> Reading | None:
+        array = np.array(values, dtype=np.float64)
+        if not np.isfinite(array).all():
+            missing = np.isnan(array)
+            if not self.nullable or np.isinf(array).any():
+                return None
+            array[missing] = np.nan
+        if self.kind is Kind.INTEGER:
+            present = array[~np.isnan(array)]
+            # Beyond 2**53 float64 no longer tells one whole number from the next.
+            if np.any(np.abs(present) > 2.0**53) or np.any(present != np.floor(present)):
+                return None
+        return self._ranged(array)
+
+    def _ranged(self, array: NDArray[Any]) -> Reading | None:
+        outside = 0
+        if self.column.minimum is not None or self.column.maximum is not None:
+            outside = int(np.count_nonzero((array < self.low) | (array > self.high)))
+        if outside and self.range_rejects:
+            return None
+        return Reading(array, [], out_of_range=outside)
+
+    def _booleans(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
+        return Reading(np.array(values, dtype=np.float64 if self.as_float else np.bool_), [])
+
+    def _texts(self, values: Sequence[Any] | NDArray[Any], types: set[type]) -> Reading | None:
+        if type(None) in types and not self.nullable:
+            return None
+        unseen = 0
+        if self.known is not None:
+            strange = set(values) - self.known
+            strange.discard(None)
+            if strange and self.unseen_rejects:
+                return None
+            unseen = sum(value in strange for value in values) if strange else 0
+        return Reading(object_array(values), [], unseen=unseen)
+
+    def _each(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
+        reading = Reading(None, [])
+        kept: list[Any] = []
+        for row, value in enumerate(as_list(values, self.kind)):
+            kept.append(self._value(row, plain(value), reading))
+        if not reading.total:
+            reading.array = self._array(kept)
+        return reading
+
+    def _value(self, row: int, value: Any, reading: Reading) -> Any:
+        if is_missing(value):
+            if not self.nullable:
+                self._fault(violations.NULL, row, value, reading)
+            return None
+        read, code = self._read(value)
+        if code:
+            self._fault(code, row, value, reading)
+            return None
+        if self.ranged and not self.low <= read <= self.high:  # type: ignore[operator]
+            reading.out_of_range += not self.range_rejects
+            if self.range_rejects:
+                self._fault(violations.OUT_OF_RANGE, row, value, reading)
+        if self.known is not None and text_of(read) not in self.known:
+            reading.unseen += not self.unseen_rejects
+            if self.unseen_rejects:
+                self._fault(violations.UNSEEN, row, value, reading)
+        return read
+
+    def _fault(self, code: str, row: int, value: object, reading: Reading) -> None:
+        reading.total += 1
+        if len(reading.found) < LIMIT:
+            reading.found.append(value_violation(self.column, code, row, value))
+
+    def _array(self, kept: list[Any]) -> NDArray[Any]:
+        if self.kind is Kind.STRING:
+            return object_array(kept)
+        if self.kind in TIMES:
+            stamps = [np.iinfo(np.int64).min if value is None else value for value in kept]
+            return np.array(stamps, dtype=np.int64).view("datetime64[us]")
+        if self.as_float:
+            return np.array(kept, dtype=np.float64)
+        return np.array(kept, dtype=np.bool_ if self.kind is Kind.BOOLEAN else np.int64)
+
+
+def _bounds(column: Column) -> tuple[float, float]:
+    """Least and greatest value in range; of an integer column as int, so compared exactly."""
+    low, high = column.minimum, column.maximum
+    if column.kind is not Kind.INTEGER:
+        return -FLOAT_HIGH if low is None else low, FLOAT_HIGH if high is None else high
+    return (
+        INT64_LOW if low is None else max(math.ceil(low), INT64_LOW),
+        INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH),
+    )
+
+
+def object_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
+    """*values* as a one-dimensional array of objects, whatever they hold."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def as_list(values: Sequence[Any] | NDArray[Any], kind: Kind) -> Sequence[Any]:
+    """*values* one by one: the floats of an array that stands for booleans become them again.
+
+    A numpy array of booleans has no missing value, so where 0, 1 and NaN are meant as false, true
+    and missing (as in the model's own arrays), they are taken so.
+    """
+    if not isinstance(values, np.ndarray):
+        return values
+    if values.dtype.kind == "M":
+        values = values.astype("datetime64[us]")
+    listed: list[Any] = values.tolist()
+    if kind is Kind.BOOLEAN and values.dtype.kind == "f":
+        return [bool(value) if value in (0.0, 1.0) else value for value in listed]
+    return listed
+
+
+def _types_of(array: NDArray[Any]) -> set[type]:
+    match array.dtype.kind:
+        case "f":
+            return {float}
+        case "i" | "u":
+            return {int} if array.dtype != np.uint64 else {object}
+        case "b":
+            return {bool}
+        case "O":
+            return set(map(type, array.tolist()))
+        case _:
+            return {object}
