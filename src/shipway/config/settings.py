@@ -133,13 +133,6 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_ADVANCED,
         ),
     ] = None
-    keys_file: Annotated[
-        Text | None,
-        Meta(
-            description="a mounted file of key records, used beside the keys of the store",
-            extra=_ADVANCED,
-        ),
-    ] = None
     max_body_bytes: Annotated[
         Annotated[int, Meta(ge=1024, le=1 << 31)],
         Meta(description="the largest request body, after decompression"),

@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from shipway.domain.metrics import METRICS, Metric, Task
 
-
 NotNegative = Annotated[float, Meta(ge=0)]
 
 

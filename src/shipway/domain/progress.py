@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 
-class Work(Protocol):
+class Task(Protocol):
     """One piece of work that is going on; leaving its ``with`` block ends it."""
 
     def advance(self, n: int = 1) -> None:
@@ -31,15 +31,15 @@ class Work(Protocol):
 class Progress(Protocol):
     """Somebody who is told of work."""
 
-    def start(self, label: str, total: int | None = None, unit: str = "") -> Work:
+    def start(self, label: str, total: int | None = None, unit: str = "") -> Task:
         """Begin a piece of work of *total* *unit*; None when nobody can know how much it is.
 
         The label says what is done, in a few words: ``Predicting``.
         """
 
 
-class _SilentWork:
-    """Work that nobody is told of."""
+class _SilentTask:
+    """Task that nobody is told of."""
 
     def advance(self, n: int = 1) -> None:
         """Do nothing."""
@@ -59,9 +59,9 @@ class _SilentWork:
 class _Silent:
     """A listener who is not there."""
 
-    def start(self, label: str, total: int | None = None, unit: str = "") -> _SilentWork:
+    def start(self, label: str, total: int | None = None, unit: str = "") -> _SilentTask:
         """Begin work that nobody is told of."""
-        return _SilentWork()
+        return _SilentTask()
 
 
 SILENT: Progress = _Silent()
