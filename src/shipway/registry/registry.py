@@ -1,0 +1,349 @@
+"""The registry: what may be published, found, believed and put live.
+
+All rules stand here; where bytes and records are kept is behind ``ports``. What a method has
+returned survives a kill and a power cut; what raised has changed nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from shipway.domain.digests import canonical_json, digest_of
+from shipway.domain.names import check_name
+from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
+from shipway.registry.cache import VersionCache
+from shipway.registry.entries import content_problems, path_problems
+from shipway.registry.history import Action, live_before
+from shipway.registry.oci import image_bytes, image_descriptor
+from shipway.registry.ports import BlobStore, MetadataStore
+from shipway.registry.records import (
+    EndpointChange,
+    EndpointState,
+    EvidenceRecord,
+    Manifest,
+    Version,
+)
+from shipway.security.keys import KeyRecord
+
+_NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
+_REFERENCE = "write a version as 'flight-delay@3', '3' or 'latest'"
+
+
+class Registry:
+    """Versions, evidence, endpoints and keys of one store. Usable from several threads."""
+
+    def __init__(self, store: MetadataStore, blobs: BlobStore, cache: VersionCache) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._cache = cache
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        self._store.close()
+
+    # Versions
+
+    def publish(
+        self, manifest: Manifest, files: Mapping[str, bytes], *, by: str, now: datetime
+    ) -> Version:
+        """The version of *manifest* with *files* (path to content): new, or the one there is.
+
+        All or nothing: bytes are durable before the record that makes them a version is
+        written. The digest is of the manifest alone, so the same model published again, by
+        whomever and whenever, is the same version. Raises UsageError with every fault of the
+        manifest, and StoreError when there is no room or no right to write.
+        """
+        check_name(manifest.model, what="model name")
+        content = _manifest_bytes(manifest)
+        problems = [*path_problems(manifest.files), *content_problems(manifest.files, files)]
+        if manifest.spec.main_file not in files:
+            message = f"the model's main file {manifest.spec.main_file!r} was not given"
+            problems.append(Problem("registry.file-missing", message))
+        if problems:
+            raise UsageError(
+                f"{manifest.model} cannot be published: its files and its manifest disagree",
+                next_step="describe the files with shipway.registry.entries.file_entries",
+                problems=problems,
+            )
+        image = image_bytes(manifest, content)
+        self._blobs.put([*files.values(), content, image])
+        version = self._store.versions.append(
+            manifest,
+            content=content,
+            digest=digest_of(content),
+            image=image_descriptor(image),
+            by=by,
+            now=now,
+        )
+        self.refresh_index()
+        return version
+
+    def models(self) -> dict[str, int]:
+        """The newest version number of each model, by name."""
+        return self._store.versions.models()
+
+    def versions(self, model: str) -> tuple[Version, ...]:
+        """All versions of *model*, oldest first; none for a model that there is not."""
+        return self._store.versions.list(model)
+
+    def version(self, model: str, number: int) -> Version:
+        """Version *number* of *model*, or NotFoundError that says which there are."""
+        found = self._store.versions.get(model, number)
+        if found is not None:
+            return found
+        newest = self.models().get(model)
+        if newest is None:
+            raise self._no_model(model)
+        raise NotFoundError(
+            f"there is no {model}@{number}; {model} has the versions 1 to {newest}",
+            next_step="list them with `shipway versions`",
+        )
+
+    def resolve(self, reference: str, model: str | None = None) -> Version:
+        """The version that people mean by ``flight-delay@3``, ``3``, ``v3`` or ``latest``.
+
+        *model* stands in where the reference names none; with neither, the store's only model
+        is meant. Raises UsageError for a reference of another form, NotFoundError for no such.
+        """
+        named, at, which = reference.rpartition("@")
+        if at:
+            model = check_name(named, what="model name")
+        model = model or self._only_model()
+        if which == "latest":
+            newest = self.models().get(model)
+            if newest is None:
+                raise self._no_model(model)
+            return self.version(model, newest)
+        match = _NUMBER.fullmatch(which)
+        if match is None:
+            raise UsageError(f"{reference!r} does not name a version", next_step=_REFERENCE)
+        return self.version(model, int(match[1]))
+
+    def open_files(self, version: Version) -> dict[str, Path]:
+        """The files of *version* on disk by their path in the manifest, verified just now.
+
+        Raises :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
+        bytes differ; a cached copy alone that is damaged is mended from the blobs.
+        """
+        return self._cache.files(version)
+
+    def refresh_index(self) -> None:
+        """Make the OCI layout's ``index.json`` list every version.
+
+        It is a view for other tools: a failure to write it fails nothing, the next publish or
+        opening writes it anew, and ``store_health`` tells of it meanwhile.
+        """
+        with suppress(StoreError):
+            self._blobs.write_index(self._store.versions.images)
+
+    # Evidence
+
+    def record_evidence(
+        self, model: str, number: int, *, kind: str, verdict: str, body: object, now: datetime
+    ) -> EvidenceRecord:
+        """Keep what was judged about a version; *body* is a struct or a dict, kept as JSON.
+
+        JSON has neither NaN nor infinity: they are kept as null.
+        """
+        self.version(model, number)
+        return self._store.evidence.append(
+            model=model,
+            number=number,
+            kind=kind,
+            verdict=str(verdict),
+            body=msgspec.convert(msgspec.to_builtins(body, str_keys=True), dict[str, object]),
+            now=now,
+        )
+
+    def evidence(self, model: str, number: int) -> tuple[EvidenceRecord, ...]:
+        """What was judged about a version, oldest first."""
+        return self._store.evidence.list(model, number)
+
+    # Endpoints
+
+    def endpoints(self) -> tuple[EndpointState, ...]:
+        """Every endpoint as it stands, by name."""
+        states = (self.endpoint(name) for name in self._store.endpoints.names())
+        return tuple(state for state in states if state is not None)
+
+    def endpoint(self, name: str) -> EndpointState | None:
+        """What the endpoint *name* routes to; None if it was never moved."""
+        last = self._store.endpoints.last(name)
+        return None if last is None else _state(last)
+
+    def move_endpoint(
+        self,
+        name: str,
+        *,
+        model: str,
+        expected: int,
+        live: int,
+        action: str,
+        by: str,
+        reason: str,
+        evidence: int | None,
+        now: datetime,
+        forced: bool = False,
+    ) -> EndpointState:
+        """Make version *live* of *model* what the endpoint *name* answers with.
+
+        A compare-and-set: *expected* is the sequence that the decision was made on, 0 for an
+        endpoint that there is not yet; if it moved since, ConflictError says to what, and
+        nothing changes. A move to what is live already changes nothing and adds no line. An
+        endpoint keeps its model. Raises NotFoundError for no such version or evidence, and
+        UsageError for evidence about another version.
+        """
+        check_name(name, what="endpoint name")
+        if action not in set(Action):
+            known = " or ".join(Action)
+            raise UsageError(f"{action!r} is no way to move an endpoint", next_step=f"use {known}")
+        self.version(model, live)
+        if evidence is not None:
+            self._check_evidence(evidence, model, live)
+        last = self._store.endpoints.last(name)
+        if last is not None and last.model != model:
+            raise UsageError(
+                f"the endpoint {name!r} is of the model {last.model} and cannot serve {model}",
+                next_step="give the other model an endpoint of its own",
+            )
+        if last is not None and (last.sequence, last.live) == (expected, live):
+            return _state(last)
+        change = EndpointChange(
+            endpoint=name,
+            model=model,
+            sequence=expected + 1,
+            action=action,
+            before=None if last is None else last.live,
+            live=live,
+            at=now,
+            by=by,
+            reason=reason,
+            evidence=evidence,
+            forced=forced,
+        )
+        if (0 if last is None else last.sequence) != expected or not (
+            self._store.endpoints.append(change)
+        ):
+            raise self._moved(name, expected)
+        return _state(change)
+
+    def history(self, name: str) -> tuple[EndpointChange, ...]:
+        """Every change of the endpoint *name*, oldest first; none if it was never moved."""
+        return self._store.endpoints.history(name)
+
+    def rollback_target(self, name: str) -> int:
+        """The version to go back to: live before the present one, and not rolled back from.
+
+        Raises NotFoundError when there was none.
+        """
+        target = live_before(self.history(name))
+        if target is None:
+            raise NotFoundError(
+                f"the endpoint {name!r} had no version live before the present one",
+                next_step="name a version to go to: `shipway promote <version>`",
+            )
+        return target
+
+    def revision(self) -> int:
+        """A number that grows with every change of an endpoint or a key; cheap to ask often."""
+        return self._store.revision()
+
+    # Keys
+
+    def add_key(self, record: KeyRecord) -> KeyRecord:
+        """Keep the record of a new key."""
+        self._store.keys.append(record)
+        return record
+
+    def keys(self) -> tuple[KeyRecord, ...]:
+        """All keys, revoked and expired ones too, oldest first."""
+        return self._store.keys.list()
+
+    def revoke_key(self, key_id: str, *, now: datetime) -> KeyRecord:
+        """The key *key_id*, from now on refused; one revoked before keeps its time."""
+        revoked = self._store.keys.revoke(key_id, now)
+        if revoked is None:
+            raise NotFoundError(
+                f"there is no key {key_id!r}", next_step="list them with `shipway keys list`"
+            )
+        return revoked
+
+    def _check_evidence(self, record_id: int, model: str, number: int) -> None:
+        record = self._store.evidence.get(record_id)
+        if record is None:
+            raise NotFoundError(
+                f"there is no evidence {record_id}", next_step="gate the version: `shipway gate`"
+            )
+        if (record.model, record.number) != (model, number):
+            raise UsageError(
+                f"evidence {record_id} is about {record.model}@{record.number}, "
+                f"not {model}@{number}",
+                next_step="gate the version itself: `shipway gate`",
+            )
+
+    def _moved(self, name: str, expected: int) -> ConflictError:
+        last = self._store.endpoints.last(name)
+        state = (
+            "it does not exist"
+            if last is None
+            else f"{last.model}@{last.live} is live since change {last.sequence} by {last.by}"
+        )
+        return ConflictError(
+            f"the endpoint {name!r} is not at change {expected} any more: {state}",
+            next_step="look at it with `shipway status`, and decide again",
+        )
+
+    def _only_model(self) -> str:
+        models = self.models()
+        if len(models) == 1:
+            return next(iter(models))
+        there = f"it has {', '.join(models)}" if models else "it has no model yet"
+        raise UsageError(
+            f"the store does not tell which model is meant: {there}", next_step=_REFERENCE
+        )
+
+    def _no_model(self, model: str) -> NotFoundError:
+        models = ", ".join(self.models())
+        return NotFoundError(
+            f"there is no version of {model!r}"
+            + (f"; the store has {models}" if models else ", nor of any other model"),
+            next_step="publish one with `shipway pack <model file>`",
+        )
+
+
+def _state(change: EndpointChange) -> EndpointState:
+    return EndpointState(
+        endpoint=change.endpoint, model=change.model, live=change.live, sequence=change.sequence
+    )
+
+
+def _manifest_bytes(manifest: Manifest) -> bytes:
+    """The JSON of *manifest*, after making sure that it reads back as the same."""
+    try:
+        content = canonical_json(manifest)
+        same = msgspec.json.decode(content, type=Manifest) == manifest
+    except (TypeError, ValueError, msgspec.ValidationError) as error:
+        raise _not_exact(manifest, str(error)) from error
+    if not same:
+        raise _not_exact(manifest, "it would read back as something else")
+    return content
+
+
+def _not_exact(manifest: Manifest, why: str) -> UsageError:
+    return UsageError(
+        f"the manifest of {manifest.model} cannot be kept as JSON: {why}",
+        next_step="look for NaN, infinity, or a value that is no plain string, number or boolean",
+    )

@@ -1,0 +1,1 @@
+"""The records in a SQL database, through SQLAlchemy Core; ``sqlite`` alone knows SQLite."""

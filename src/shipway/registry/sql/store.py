@@ -1,0 +1,30 @@
+"""The whole of the records, over one database."""
+
+from __future__ import annotations
+
+from shipway.registry.sql.database import Database
+from shipway.registry.sql.endpoints import SqlEndpoints
+from shipway.registry.sql.evidence import SqlEvidence
+from shipway.registry.sql.keys import SqlKeys
+from shipway.registry.sql.revision import read_revision
+from shipway.registry.sql.versions import SqlVersions
+
+
+class SqlMetadata:
+    """A :class:`~shipway.registry.ports.MetadataStore` in *database*, which it closes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.versions = SqlVersions(database)
+        self.evidence = SqlEvidence(database)
+        self.endpoints = SqlEndpoints(database)
+        self.keys = SqlKeys(database)
+
+    def revision(self) -> int:
+        """See the port."""
+        with self._database.reading() as connection:
+            return read_revision(connection)
+
+    def close(self) -> None:
+        """See the port."""
+        self._database.close()

@@ -1,0 +1,123 @@
+"""The tables as the code of this release uses them; ``migrations`` is how they come to be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+
+class Moment(TypeDecorator[datetime]):
+    """A UTC-aware time, to the microsecond, also where the database knows no zones."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """*value* in UTC; without a zone where the database has none."""
+        if value is None:
+            return None
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What was stored, with its zone."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+METADATA = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+VERSIONS = Table(
+    "versions",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("manifest", Text, nullable=False),
+    Column("image_digest", Text, nullable=False),
+    Column("image_size", BigInteger, nullable=False),
+    UniqueConstraint("model", "digest"),
+    CheckConstraint("number >= 1", name="counts_from_one"),
+    CheckConstraint("model = lower(model)", name="lower_case"),
+)
+
+EVIDENCE = Table(
+    "evidence",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("model", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("body", Text, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+ENDPOINT_CHANGES = Table(
+    "endpoint_changes",
+    METADATA,
+    Column("endpoint", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("model", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("before", Integer),
+    Column("live", Integer, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", Integer, ForeignKey("evidence.id")),
+    Column("forced", Boolean, nullable=False),
+    ForeignKeyConstraint(["model", "live"], ["versions.model", "versions.number"]),
+    CheckConstraint("sequence >= 1", name="counts_from_one"),
+    CheckConstraint("endpoint = lower(endpoint)", name="lower_case"),
+)
+
+KEYS = Table(
+    "keys",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+)
+
+META = Table(
+    "meta",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+REVISION = "revision"
+"""The row of ``meta`` that every change of an endpoint or a key raises by one."""

@@ -1,0 +1,125 @@
+"""Versions in the table ``versions``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Row, func, insert, select
+
+from shipway.domain.digests import digest_of
+from shipway.errors import DigestMismatch, IntegrityError
+from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
+from shipway.registry.records import Manifest, Version
+from shipway.registry.sql.database import Database
+from shipway.registry.sql.tables import VERSIONS
+
+_MANIFEST = msgspec.json.Decoder(Manifest)
+_COLUMNS = VERSIONS.c
+
+
+class SqlVersions:
+    """A :class:`~shipway.registry.ports.VersionLog`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(
+        self,
+        manifest: Manifest,
+        *,
+        content: bytes,
+        digest: str,
+        image: Descriptor,
+        by: str,
+        now: datetime,
+    ) -> Version:
+        """See the port. The number is taken and used within one transaction, so none is lost."""
+        model = manifest.model
+        same = select(VERSIONS).where(_COLUMNS.model == model, _COLUMNS.digest == digest)
+        newest = select(func.max(_COLUMNS.number)).where(_COLUMNS.model == model)
+        with self._database.writing() as connection:
+            row = connection.execute(same).one_or_none()
+            if row is None:
+                number = (connection.execute(newest).scalar_one() or 0) + 1
+                values = {
+                    "model": model,
+                    "number": number,
+                    "digest": digest,
+                    "created_at": now,
+                    "created_by": by,
+                    "manifest": content.decode(),
+                    "image_digest": image.digest,
+                    "image_size": image.size,
+                }
+                connection.execute(insert(VERSIONS), [values])
+                row = connection.execute(same).one()
+        return _version(row)
+
+    def get(self, model: str, number: int) -> Version | None:
+        """See the port."""
+        query = select(VERSIONS).where(_COLUMNS.model == model, _COLUMNS.number == number)
+        with self._database.reading() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _version(row)
+
+    def list(self, model: str) -> tuple[Version, ...]:
+        """See the port."""
+        query = select(VERSIONS).where(_COLUMNS.model == model).order_by(_COLUMNS.number)
+        with self._database.reading() as connection:
+            return tuple(_version(row) for row in connection.execute(query))
+
+    def models(self) -> dict[str, int]:
+        """See the port."""
+        query = select(_COLUMNS.model, func.max(_COLUMNS.number)).group_by(_COLUMNS.model)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(_COLUMNS.model))
+            return {str(model): int(number) for model, number in rows}
+
+    def images(self) -> tuple[Descriptor, ...]:
+        """See the port."""
+        query = select(
+            _COLUMNS.model,
+            _COLUMNS.number,
+            _COLUMNS.created_at,
+            _COLUMNS.image_digest,
+            _COLUMNS.image_size,
+        ).order_by(_COLUMNS.model, _COLUMNS.number)
+        with self._database.reading() as connection:
+            return tuple(
+                annotated(
+                    Descriptor(media_type=IMAGE_TYPE, digest=image_digest, size=image_size),
+                    model=model,
+                    number=number,
+                    created_at=created_at,
+                )
+                for model, number, created_at, image_digest, image_size in connection.execute(query)
+            )
+
+
+def _version(row: Row[tuple[object, ...]]) -> Version:
+    """The version of *row*, whose manifest must still be what its digest says."""
+    values = row._mapping  # noqa: SLF001 - the public name of SQLAlchemy for a row as a mapping
+    ref = f"{values['model']}@{values['number']}"
+    content = str(values["manifest"]).encode()
+    if digest_of(content) != values["digest"]:
+        raise DigestMismatch(
+            f"{ref}: its manifest differs from its digest "
+            f"(expected {values['digest']}, got {digest_of(content)})",
+            next_step="restore the store from a backup; the version stays blocked until then",
+        )
+    try:
+        manifest = _MANIFEST.decode(content)
+    except msgspec.ValidationError as error:
+        raise IntegrityError(
+            f"{ref}: its manifest cannot be read: {error}",
+            next_step="upgrade with `pip install --upgrade shipway`: a newer one may have made it",
+        ) from error
+    return Version(
+        model=values["model"],
+        number=values["number"],
+        digest=values["digest"],
+        created_at=values["created_at"],
+        created_by=values["created_by"],
+        manifest=manifest,
+    )
