@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from shipway.domain.events import Scalar
 from shipway.domain.model import ModelSpec, Parity
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class Model(Protocol):
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Class probabilities of shape (n, len(classes)), or values of shape (n,) in regression.
 
-        Raises :class:`~shipway.errors.PredictionFailed` if the library does.
+        Raises :class:`~shipway.errors.PredictionFailed` if the library does, if there is no row,
+        if a column is not there, or if an answer is not a finite number.
         """
 
     def close(self) -> None:
@@ -36,7 +39,8 @@ class Model(Protocol):
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """A model made ready to publish: its files, how to load them, and the proof that it is one.
 
-    ``notes`` say in plain words what was chosen and why (why not ONNX, for one).
+    ``notes`` say in plain words what was chosen and why (why not ONNX, for one). ``parity`` is
+    None only where there is no original to compare with: a file that came as ONNX.
     """
 
     spec: ModelSpec
@@ -45,8 +49,60 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the lineage keeps of the file that was packed.
+
+    ``parameters`` are the hyperparameters that are plain values, ``packages`` the versions
+    installed of the libraries that the model is made with.
+    """
+
+    digest: str
+    type: str
+    parameters: dict[str, Scalar] = {}
+    packages: dict[str, str] = {}
+
+
 class Loader(Protocol):
     """How a runtime is found: the ``shipway.runtimes`` entry points name callables of this form."""
 
-    def __call__(self, spec: ModelSpec, files: Mapping[str, Path]) -> Model:
-        """Load *spec* from verified *files* (name in the manifest to path on disk)."""
+    def __call__(self, spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+        """Load *spec* from verified *files* (name in the manifest to path on disk).
+
+        ``threads`` is how many one prediction may use. Raises
+        :class:`~shipway.errors.ModelFileError` for bytes that are not the model promised and
+        :class:`~shipway.errors.MissingPackage` where the library is not there.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a model says about itself, before it is held against a contract.
+
+    ``names`` is None for a model that was trained without column names; then ``width`` counts.
+    ``classes`` is empty in regression; ``numbered`` says that the library cannot keep the
+    target's own values and counts the classes from 0 instead.
+    """
+
+    type: str
+    names: tuple[str, ...] | None
+    width: int | None
+    classes: tuple[Scalar, ...]
+    numbered: bool
+    parameters: dict[str, Scalar]
+    libraries: tuple[str, ...]
+
+
+class Library(Protocol):
+    """What the packer asks of the module of one library."""
+
+    def describe(self, model: Any) -> Facts:
+        """What *model* says about itself."""
+
+    def options(self, model: Any, facts: Facts, spec: ModelSpec) -> dict[str, Scalar]:
+        """What a loader must know beside the file to feed *model* as it was fed in training."""
+
+    def wrap(self, model: Any, spec: ModelSpec, *, threads: int = 1) -> Model:
+        """*model*, which is in memory, behind the port."""
+
+    def save(self, model: Any) -> tuple[str, bytes]:
+        """The name and bytes of the safe file that :class:`Loader` reads back."""
