@@ -3,7 +3,8 @@
     ShipwayError
     ├── UsageError            the request itself makes no sense            (exit 2, HTTP 400)
     │   ├── ConfigError           shipway.toml, a flag or a variable is wrong
-    │   └── NameNotAllowed        a name does not fit the naming rule
+    │   ├── NameNotAllowed        a name does not fit the naming rule
+    │   └── MalformedRequest      what was received cannot be read as a request
     ├── DataError             the data given is not what was promised      (exit 2, HTTP 422)
     │   ├── UnreadableTable       a table is missing, empty or not a table
     │   ├── ContractError         contract.yaml is malformed
@@ -106,6 +107,12 @@ class NameNotAllowed(UsageError):
     """A name is outside ``^[a-z0-9][a-z0-9._-]{0,127}$`` or reserved by a file system."""
 
     code = "name.not-allowed"
+
+
+class MalformedRequest(UsageError):
+    """The bytes received are no request: broken HTTP, broken JSON, tensors that contradict."""
+
+    code = "request.malformed"
 
 
 class DataError(ShipwayError):
