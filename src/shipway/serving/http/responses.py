@@ -1,0 +1,94 @@
+"""The bytes of an answer."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from http import HTTPStatus
+
+import msgspec
+
+from shipway.errors import Overloaded, ShipwayError
+from shipway.serving.statuses import error_body, http_status
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+JSON = b"application/json"
+_LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
+_JSON_START = _LINES[200] + b"Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+_encode = msgspec.json.Encoder().encode
+
+
+class Refusal(Exception):
+    """A request ends here: an error, the status where HTTP is more exact than the table, headers.
+
+    ``close`` says that what follows on the connection cannot be trusted or awaited.
+    """
+
+    def __init__(
+        self,
+        error: ShipwayError,
+        *,
+        status: int | None = None,
+        headers: bytes = b"",
+        close: bool = False,
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.status = http_status(error) if status is None else status
+        self.headers = headers
+        self.close = close
+
+
+class Responder:
+    """Makes whole responses; holds the ``Date`` of the moment and whether connections end."""
+
+    def __init__(self) -> None:
+        self._date = b""
+        self.closing = False
+
+    def tick(self, now_s: float) -> None:
+        """Let the ``Date`` header be that of *now_s* (seconds since 1970)."""
+        self._date = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+
+    def json(self, body: bytes, *, close: bool = False, head_only: bool = False) -> bytes:
+        """A 200 with a JSON *body*, by the shortest way there is."""
+        length = b"Content-Length: %d\r\n" % len(body)
+        end = b"Connection: close\r\n\r\n" if close else b"\r\n"
+        parts = (_JSON_START, self._date, length, end, b"" if head_only else body)
+        return b"".join(parts)
+
+    def make(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: bytes = JSON,
+        headers: bytes = b"",
+        close: bool = False,
+        head_only: bool = False,
+    ) -> bytes:
+        """Any response; *headers* are whole lines. A body without length never leaves here."""
+        parts = [_LINES[status], self._date, headers, b"X-Content-Type-Options: nosniff\r\n"]
+        if status != HTTPStatus.NO_CONTENT:
+            parts.append(b"Content-Type: %b\r\n" % content_type if body else b"")
+            parts.append(b"Content-Length: %d\r\n" % len(body))
+        parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
+        if not head_only:
+            parts.append(body)
+        return b"".join(parts)
+
+    def refuse(self, refusal: Refusal, *, close: bool = False, head_only: bool = False) -> bytes:
+        """The response that tells *refusal*, with Retry-After and WWW-Authenticate where due."""
+        headers = refusal.headers
+        if refusal.status == HTTPStatus.UNAUTHORIZED:
+            headers += b'WWW-Authenticate: Bearer realm="shipway"\r\n'
+        if isinstance(refusal.error, Overloaded):
+            headers += b"Retry-After: %d\r\n" % max(1, refusal.error.retry_after_s)
+        elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            headers += b"Retry-After: 1\r\n"
+        return self.make(
+            refusal.status,
+            _encode(error_body(refusal.error)),
+            headers=headers,
+            close=close or refusal.close,
+            head_only=head_only,
+        )
