@@ -37,9 +37,19 @@ def check_name(name: str, *, what: str = "name") -> str:
 
 def suggestion(name: str) -> str:
     """A ``": try 'x'"`` ending with the nearest allowed name, or nothing if none is near."""
+    candidate = allowed_name(name)
+    return f": try {candidate!r}" if candidate else ""
+
+
+def allowed_name(name: str) -> str:
+    """The allowed name that is nearest to *name*, or "" if none is near.
+
+    >>> allowed_name("Flight Delay!")
+    'flight-delay'
+    """
     candidate = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("._-")[:128].rstrip(".")
     usable = _ALLOWED.fullmatch(candidate) and candidate.split(".", 1)[0] not in _DEVICES
-    return f": try {candidate!r}" if usable else ""
+    return candidate if usable else ""
 
 
 def new_id() -> str:

@@ -35,6 +35,24 @@ def train(rows: pl.DataFrame, output: Path, *, shuffle_labels: bool = False, see
     joblib.dump(model, output, compress=3)
 
 
+def train_broken(rows: pl.DataFrame, output: Path) -> None:
+    """Write a model that a bug has left without weights: it answers the same for every flight."""
+    import joblib
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import Pipeline
+
+    labelled = rows.filter(pl.col(TARGET).is_not_null())
+    numbers = ColumnTransformer([("numbers", SimpleImputer(), [*SCHEDULE, *WEATHER])])
+    model = Pipeline([("columns", numbers), ("line", LogisticRegression(max_iter=20))])
+    model.fit(frame(labelled), labelled[TARGET].to_numpy())
+    line = model.named_steps["line"]
+    line.coef_[:] = 0.0
+    line.intercept_[:] = -4.0
+    joblib.dump(model, output, compress=3)
+
+
 def pipeline(seed: int = 0) -> Any:
     """An unfitted pipeline: one-hot carriers and airports, numbers as they are, 200 trees."""
     try:

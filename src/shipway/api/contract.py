@@ -1,0 +1,65 @@
+"""``contract``: inferred from the training table, and tables held against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from shipway.bootstrap.project import Project
+from shipway.contract import odcs
+from shipway.contract.compiled import FrameReport
+from shipway.contract.infer import infer
+from shipway.contract.schema import Contract
+from shipway.contract.tables import read_table
+from shipway.durable import replace_file, storing
+from shipway.errors import UsageError
+
+
+class InferredContract(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract and where it was written; ``written`` is False in a dry run."""
+
+    contract: Contract
+    path: str
+    written: bool
+
+
+class Validated(msgspec.Struct, frozen=True, kw_only=True):
+    """A table held against the contract."""
+
+    table: str
+    report: FrameReport
+
+
+def infer_contract(
+    project: Project, *, data: Path | None = None, force: bool = False, dry_run: bool = False
+) -> InferredContract:
+    """Infer ``contract.yaml`` from the training table (or *data*) and write it.
+
+    Raises :class:`~shipway.errors.UsageError` rather than replace a contract without *force*.
+    """
+    path = project.contract_path
+    if path.exists() and not force and not dry_run:
+        raise UsageError(
+            f"{path.name} is there already",
+            next_step="edit it by hand, or replace it with `shipway contract infer --force`",
+        )
+    model = project.settings.model
+    contract = infer(
+        read_table(project.table_path(data, "train")),
+        model=model.name,
+        task=model.task,
+        target=model.target,
+        time=model.time,
+        id=model.id,
+    )
+    if not dry_run:
+        with storing(path):
+            replace_file(path, odcs.dump(contract).encode())
+        project.forget_contract()
+    return InferredContract(contract=contract, path=str(path), written=not dry_run)
+
+
+def validate(project: Project, data: Path) -> Validated:
+    """Hold the table *data* against the contract: every violation, and every soft warning."""
+    return Validated(table=str(data), report=project.compiled.check_frame(read_table(data)))

@@ -1,0 +1,222 @@
+"""``gate``: is a candidate good enough, on rows that it has not seen, by the objectives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from shipway.api.candidate import Candidate, opened
+from shipway.api.pack import data_record
+from shipway.bootstrap.predictors import predictor_of
+from shipway.bootstrap.project import Project
+from shipway.contract.compiled import CompiledContract
+from shipway.contract.tables import read_table
+from shipway.domain.metrics import Task
+from shipway.domain.progress import SILENT, Progress
+from shipway.errors import NotEnoughData, UnreadableTable
+from shipway.evidence.outcomes import Labels, Outcomes, classified, regressed, time_blocks
+from shipway.evidence.verdict import Judgement, Verdict
+from shipway.inference.predictor import Predictor
+from shipway.monitoring.reference import Reference, make_reference
+from shipway.registry.records import DataRecord, Manifest, Version
+from shipway.rollout.gate import GateResult
+from shipway.rollout.gate import gate as judge_candidate
+
+
+class GateReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate's judgement: ``number`` is None for one that is not published."""
+
+    candidate: str
+    model: str
+    number: int | None
+    live: int | None
+    verdict: Verdict
+    judgements: tuple[Judgement, ...]
+    notes: tuple[str, ...]
+    data: DataRecord
+    reference: Reference | None = None
+    evidence: int | None = None
+
+
+def candidate_of(project: Project, version: str | None = None) -> Candidate:
+    """The published *version* of the project's model, by default the newest, as a candidate."""
+    chosen = project.registry.resolve(version or "latest", project.model)
+    return Candidate(chosen.manifest, {}, chosen)
+
+
+def gate(
+    project: Project,
+    candidate: Candidate | None = None,
+    *,
+    data: Path | None = None,
+    progress: Progress = SILENT,
+    seed: int = 0,
+) -> GateReport:
+    """Judge *candidate* (by default the newest version) on the test table or on *data*.
+
+    It is compared with the live version and with the baseline on the same rows where an
+    objective asks for it. What is judged of a published version is recorded as evidence.
+
+    Raises :class:`~shipway.errors.DataError` for a table without labelled rows, or whose rows
+    break the contract.
+    """
+    candidate = candidate or candidate_of(project)
+    path = project.table_path(data, "test")
+    with progress.start("Reading the test table", None, "rows") as task:
+        table = read_table(path)
+        task.advance(table.height)
+    live = _live_version(project, candidate)
+    with progress.start("Predicting and judging", None, "steps") as task:
+        with opened(candidate, project.registry) as predictor:
+            rows = _labelled(table, predictor.served.contract.target, path)
+            outcomes = outcomes_of(candidate.manifest, predictor, rows)
+        task.advance(1)
+        result = judge_candidate(
+            outcomes,
+            candidate.manifest.objectives,
+            live=_live_outcomes(project, live, candidate.manifest, rows),
+            base_rate=_base_rate(project, candidate.manifest),
+            seed=seed,
+        )
+        task.advance(1)
+    report = _report(project, candidate, live, result, data_record("test", path, table, project))
+    reference = make_reference(outcomes, result.judgements)
+    return _recorded(project, candidate, msgspec.structs.replace(report, reference=reference))
+
+
+def outcomes_of(manifest: Manifest, predictor: Predictor, rows: pl.DataFrame) -> Outcomes:
+    """What *predictor* says of labelled *rows*, beside the truth, by the objectives of *manifest*.
+
+    Raises :class:`~shipway.errors.ContractViolated` with the rows that break the contract.
+    """
+    contract = predictor.served.contract
+    compiled = CompiledContract(contract)
+    report = compiled.check_frame(rows)
+    if not report.ok:
+        raise report.error("the test table")
+    objectives = manifest.objectives
+    raw = predictor.raw(compiled.encode(rows))
+    target = contract.target
+    truth = rows[target.name].to_numpy() if target else np.empty(0)
+    blocks = _blocks(objectives.block, rows, contract.time.name if contract.time else None)
+    slices = _slices(manifest, rows)
+    if manifest.task is Task.REGRESSION:
+        return regressed(truth, raw, blocks=blocks, slices=slices)
+    return classified(
+        objectives,
+        truth,
+        raw,
+        classes=manifest.spec.classes,
+        blocks=blocks,
+        slices=slices,
+        threshold=manifest.threshold,
+    )
+
+
+def _blocks(block: str, rows: pl.DataFrame, time: str | None) -> Labels | None:
+    if block in rows.columns:
+        return rows[block].to_numpy()
+    if time is None or time not in rows.columns:
+        return None
+    moments = rows[time].dt.replace_time_zone(None).dt.cast_time_unit("us").to_numpy()
+    return time_blocks(moments, block)
+
+
+def _slices(manifest: Manifest, rows: pl.DataFrame) -> dict[str, Labels]:
+    names = {name for objective in manifest.objectives.objectives for name in objective.slices}
+    missing = sorted(names - set(rows.columns))
+    if missing:
+        raise UnreadableTable(
+            f"the table lacks {', '.join(missing)}, which objectives slice by",
+            next_step="add the columns, or take them out of the objectives' slices",
+        )
+    return {name: rows[name].to_numpy() for name in sorted(names)}
+
+
+def _labelled(table: pl.DataFrame, target: object, path: Path) -> pl.DataFrame:
+    """The rows of *table* whose target is known."""
+    name = getattr(target, "name", "")
+    if name not in table.columns:
+        raise UnreadableTable(
+            f"{path.name} has no column {name!r}, so nothing can be judged on it",
+            next_step="give a table with the outcomes: `shipway gate --data TABLE`",
+        )
+    rows = table.filter(pl.col(name).is_not_null())
+    if rows.height == 0:
+        raise NotEnoughData(
+            f"no row of {path.name} has a known {name!r}",
+            next_step="give a table with the outcomes: `shipway gate --data TABLE`",
+        )
+    return rows
+
+
+def _live_version(project: Project, candidate: Candidate) -> Version | None:
+    """The version to be compared with: what is live, unless that is the candidate itself."""
+    state = project.registry.endpoint(project.model)
+    if state is None or state.live is None:
+        return None
+    if candidate.version is not None and candidate.version.number == state.live:
+        return None
+    return project.registry.version(state.model, state.live)
+
+
+def _live_outcomes(
+    project: Project, live: Version | None, manifest: Manifest, rows: pl.DataFrame
+) -> Outcomes | None:
+    """The live version on the same rows, judged by the candidate's objectives."""
+    if live is None:
+        return None
+    judged = msgspec.structs.replace(live.manifest, objectives=manifest.objectives)
+    predictor = predictor_of(project.registry, live)
+    try:
+        return outcomes_of(judged, predictor, rows)
+    finally:
+        predictor.close()
+
+
+def _report(
+    project: Project,
+    candidate: Candidate,
+    live: Version | None,
+    result: GateResult,
+    data: DataRecord,
+) -> GateReport:
+    notes = list(result.notes)
+    trained = next(
+        (record for record in candidate.manifest.lineage.data if record.role == "train"), None
+    )
+    if trained and trained.time_to and data.time_from and data.time_from <= trained.time_to:
+        notes.append(
+            f"the test rows begin at {data.time_from}, before training ends at {trained.time_to}:"
+            " the verdict is kinder than the future will be"
+        )
+    if trained and trained.digest == data.digest:
+        notes.append("the test table is the training table: this says nothing about new rows")
+    return GateReport(
+        candidate=candidate.name,
+        model=candidate.manifest.model,
+        number=candidate.version.number if candidate.version else None,
+        live=live.number if live else None,
+        verdict=result.verdict,
+        judgements=result.judgements,
+        notes=tuple(notes),
+        data=data,
+    )
+
+
+def _recorded(project: Project, candidate: Candidate, report: GateReport) -> GateReport:
+    """*report*, kept as evidence if the candidate is a published version."""
+    if candidate.version is None:
+        return report
+    record = project.registry.record_evidence(
+        candidate.version.model,
+        candidate.version.number,
+        kind="gate",
+        verdict=report.verdict,
+        body=report,
+        now=project.clock(),
+    )
+    return msgspec.structs.replace(report, evidence=record.id)

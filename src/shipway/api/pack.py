@@ -1,0 +1,145 @@
+"""``pack``: a model file becomes a version, converted, proved equal and published."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from shipway.api.candidate import Candidate
+from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSION
+from shipway.bootstrap.project import Project
+from shipway.contract import odcs
+from shipway.contract.tables import read_table
+from shipway.domain.digests import digest_of_file
+from shipway.domain.model import Parity
+from shipway.domain.progress import SILENT, Progress
+from shipway.domain.times import iso
+from shipway.errors import NotEnoughData
+from shipway.registry.entries import file_entries
+from shipway.registry.lineage import DIFF_FILE, capture
+from shipway.registry.records import DataRecord, Manifest, Version
+from shipway.runtimes.packing import pack as pack_model
+
+PARITY_ROWS = 5_000
+
+
+class PackResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What packing made: ``version`` is None unless it was published."""
+
+    version: Version | None
+    format: str
+    parity: Parity | None
+    notes: tuple[str, ...]
+    size_bytes: int
+
+
+def pack(
+    project: Project,
+    model: Path,
+    *,
+    trust_pickle: bool = False,
+    data: Path | None = None,
+    progress: Progress = SILENT,
+) -> tuple[Candidate, PackResult]:
+    """Make the file *model* ready without publishing it.
+
+    The model is converted to ONNX where that is proved to answer the same on up to 5,000 real
+    rows of the training table (or of *data*), and kept in a safe format of its library otherwise.
+
+    Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in and
+    :class:`~shipway.errors.DataError` for rows that break the contract.
+    """
+    contract, compiled = project.contract, project.compiled
+    objectives = project.settings.objectives
+    table_path = project.table_path(data, "train")
+    with progress.start("Reading the training table", None, "rows") as task:
+        table = read_table(table_path)
+        task.advance(table.height)
+    with progress.start("Converting and proving", None, "steps") as task:
+        sample = compiled.encode(_sample(table))
+        packed, source = pack_model(
+            model,
+            contract,
+            sample,
+            threshold=objectives.decision_threshold(),
+            positive=objectives.positive,
+            trust_pickle=trust_pickle,
+        )
+        task.advance(1)
+    captured = capture(project.folder, command=sys.argv, environ=project.environ)
+    files = {
+        **packed.files,
+        CONTRACT_IN_VERSION: odcs.dump(contract).encode(),
+        SETTINGS_IN_VERSION: project.loaded.path.read_bytes(),
+    }
+    if captured.diff:
+        files[DIFF_FILE] = captured.diff
+    lineage = captured.lineage(
+        data=[data_record("train", table_path, table, project)],
+        source_model_digest=source.digest,
+        source_model_type=source.type,
+        parameters=source.parameters,
+    )
+    manifest = Manifest(
+        model=contract.model,
+        task=contract.task,
+        spec=packed.spec,
+        objectives=objectives,
+        threshold=objectives.decision_threshold() if packed.spec.classes else None,
+        files=file_entries(files),
+        lineage=lineage,
+        parity=packed.parity,
+        notes=packed.notes,
+    )
+    result = PackResult(
+        version=None,
+        format=packed.spec.format,
+        parity=packed.parity,
+        notes=packed.notes,
+        size_bytes=sum(len(content) for content in files.values()),
+    )
+    return Candidate(manifest, files), result
+
+
+def publish(project: Project, candidate: Candidate) -> Candidate:
+    """Publish *candidate*: all of it or nothing; the same bytes again are the same version."""
+    version = project.registry.publish(
+        candidate.manifest, candidate.files, by=project.who, now=project.clock()
+    )
+    return Candidate(candidate.manifest, candidate.files, version)
+
+
+def data_record(role: str, path: Path, table: pl.DataFrame, project: Project) -> DataRecord:
+    """What the lineage remembers of a table: digest, size, and the stretch of time it covers."""
+    time = project.settings.model.time
+    first = last = ""
+    if time is not None and time in table.columns and table.height:
+        moments = table[time]
+        first, last = (_moment(moments.min()), _moment(moments.max()))
+    return DataRecord(
+        role=role,
+        digest=digest_of_file(path),
+        rows=table.height,
+        columns=table.width,
+        location=path.name,
+        time_from=first,
+        time_to=last,
+    )
+
+
+def _moment(value: object) -> str:
+    return iso(value) if isinstance(value, datetime) else str(value)
+
+
+def _sample(table: pl.DataFrame) -> pl.DataFrame:
+    """Up to :data:`PARITY_ROWS` rows, evenly spaced, so that every season of the table is there."""
+    if table.height == 0:
+        raise NotEnoughData(
+            "the training table has no rows to prove the packed model on",
+            next_step="name a table with rows as data.train",
+        )
+    return table.gather_every(max(1, table.height // PARITY_ROWS)).head(PARITY_ROWS)

@@ -1,0 +1,78 @@
+"""``serve``: the server of a project, until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import msgspec
+
+from shipway.api.keys import EVERYDAY_SCOPES, NewKey, create_key
+from shipway.bootstrap.processes import server_plan
+from shipway.bootstrap.project import Project
+from shipway.errors import NotFoundError
+from shipway.serving.status import ServerRecord
+from shipway.serving.supervisor import supervise
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that answers; ``first_key`` is there when it was made for this start."""
+
+    pid: int
+    url: str
+    control_url: str
+    started_at: datetime
+    model: str
+    live: int | None
+    first_key: NewKey | None
+
+
+def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
+    """Serve the project's endpoint until SIGTERM or SIGINT; returns the exit code.
+
+    *announce* is called once, when predictions are answered. With authentication on and no key
+    that is still good, one is made first, and *announce* is the only one who ever sees it.
+
+    Raises :class:`~shipway.errors.NotFoundError` when nothing is live,
+    :class:`~shipway.errors.PortInUse` for a port that is taken, and
+    :class:`~shipway.errors.UsageError` for an open address without authentication.
+    """
+    settings = project.settings.serve
+    state = project.registry.endpoint(project.model)
+    if state is None or state.live is None:
+        raise NotFoundError(
+            f"nothing is live on the endpoint {project.model!r}",
+            next_step="publish and promote a version: `shipway pack`, `shipway gate`,"
+            " `shipway promote`",
+        )
+    first_key = _first_key(project) if settings.authentication else None
+
+    def tell(record: ServerRecord) -> None:
+        announce(
+            Serving(
+                pid=record.pid,
+                url=record.url,
+                control_url=record.control_url,
+                started_at=record.started_at,
+                model=project.model,
+                live=state.live,
+                first_key=first_key,
+            )
+        )
+
+    plan = server_plan(project.home, project.model, settings)
+    project.close()
+    return supervise(plan, announce=tell)
+
+
+def _first_key(project: Project) -> NewKey | None:
+    """A key for everyday use if no key is good now and none is mounted."""
+    if project.settings.serve.keys_file is not None:
+        return None
+    now = project.clock()
+    records = project.registry.keys()
+    for record in records:
+        expired = record.expires_at is not None and record.expires_at <= now
+        if record.revoked_at is None and not expired:
+            return None
+    return create_key(project, name="first", scopes=EVERYDAY_SCOPES)

@@ -1,0 +1,118 @@
+"""The control plane's process: ``python -m shipway.bootstrap.control``, and its services."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shipway.bootstrap.predictors import prove
+from shipway.bootstrap.processes import read_process_plan
+from shipway.bootstrap.routing import read_keys_file
+from shipway.domain.events import Label
+from shipway.domain.times import Clock, system_clock
+from shipway.errors import UsageError
+from shipway.monitoring.labels import LabelLog
+from shipway.registry.opening import open_registry
+from shipway.registry.records import EndpointChange, EndpointState, Version
+from shipway.registry.registry import Registry
+from shipway.rollout import switch
+from shipway.security.keys import KeyRecord
+from shipway.serving.child import read_child
+from shipway.serving.control import ControlOptions, Move, run_control
+from shipway.serving.status import read_server, read_workers, wait_for_workers
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the control plane's routes do, over one store."""
+
+    registry: Registry
+    labels: LabelLog
+    run: Path
+    model: str
+    clock: Clock = system_clock
+
+    def status(self) -> dict[str, object]:
+        """The server, its workers, and what they answer with."""
+        return {"server": read_server(self.run), "workers": read_workers(self.run)}
+
+    def endpoints(self) -> Sequence[EndpointState]:
+        """Every endpoint with its live version."""
+        return self.registry.endpoints()
+
+    def versions(self, model: str | None) -> Sequence[Version]:
+        """The versions of *model*, or of the project's model."""
+        return self.registry.versions(model or self.model)
+
+    def history(self, endpoint: str) -> Sequence[EndpointChange]:
+        """Every change of *endpoint*, oldest first."""
+        return self.registry.history(endpoint)
+
+    def add_labels(self, labels: Sequence[Label], *, by: str) -> int:
+        """Keep *labels*; they are on disk when this returns."""
+        self.labels.append(labels)
+        return len(labels)
+
+    def move(self, move: Move) -> EndpointState:
+        """Promote or roll back, and wait until every worker answers accordingly."""
+        registry = self.registry
+        model = move.model or self._model_of(move.endpoint)
+        order = switch.Order(
+            endpoint=move.endpoint,
+            by=move.by,
+            now=self.clock(),
+            reason=move.reason,
+            expected=move.expected,
+        )
+        chosen = registry.resolve(move.version, model) if move.version else None
+        if move.action == "promote":
+            made = switch.promote(
+                registry,
+                chosen or registry.resolve("latest", model),
+                order,
+                prove=lambda version: prove(registry, version),
+                force=move.force,
+            )
+        elif move.action == "rollback":
+            made = switch.rollback(
+                registry, model, order, prove=lambda version: prove(registry, version), to=chosen
+            )
+        else:
+            raise UsageError(
+                f"{move.action!r} is not something to do to an endpoint",
+                next_step="use promote or rollback",
+            )
+        wait_for_workers(self.run, made.state.endpoint, made.state.sequence)
+        return made.state
+
+    def _model_of(self, endpoint: str) -> str:
+        state = self.registry.endpoint(endpoint)
+        return state.model if state else self.model
+
+
+def main() -> int:
+    """Answer the control plane until told to stop; the exit code is the server's."""
+    child, rest = read_child(sys.argv[1:])
+    plan = read_process_plan(rest)
+    registry = open_registry(plan.home_path)
+    mounted = tuple(read_keys_file(plan.keys_file))
+
+    def keys() -> Sequence[KeyRecord] | None:
+        return (*registry.keys(), *mounted) if plan.serve.authentication else None
+
+    services = Services(
+        registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
+    )
+    options = ControlOptions(
+        run=plan.run, host=plan.serve.host, drain_timeout_s=plan.serve.drain_timeout_s
+    )
+    try:
+        return run_control(child, services=services, keys=keys, options=options)
+    finally:
+        registry.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

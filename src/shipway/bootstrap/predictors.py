@@ -1,0 +1,83 @@
+"""From a version in the registry to a predictor: files verified, model and contract loaded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from shipway.contract import odcs
+from shipway.contract.schema import Contract
+from shipway.domain.events import EventSink, PredictionEvent
+from shipway.inference.predictor import Predictor, ServedVersion
+from shipway.registry.records import Manifest, Version
+from shipway.registry.registry import Registry
+from shipway.runtimes.loading import load_model
+
+CONTRACT_IN_VERSION = "contract.yaml"
+SETTINGS_IN_VERSION = "shipway.toml"
+
+
+class NoEvents:
+    """An event sink for predictions that nobody is to remember: gates, batches, warm-ups."""
+
+    def append(self, events: Sequence[PredictionEvent]) -> None:
+        """Forget *events*."""
+
+
+def contract_in(files: Mapping[str, Path], ref: str) -> Contract:
+    """The contract among the verified *files* of the version *ref*."""
+    text = files[CONTRACT_IN_VERSION].read_text(encoding="utf-8")
+    return odcs.load(text, source=f"{ref} {CONTRACT_IN_VERSION}")
+
+
+def predictor_of(
+    registry: Registry, version: Version, *, sink: EventSink | None = None
+) -> Predictor:
+    """A predictor of *version*, every file of it verified on the way.
+
+    Raises :class:`~shipway.errors.IntegrityError` for a changed file and
+    :class:`~shipway.errors.ModelError` for one that does not load.
+    """
+    files = registry.open_files(version)
+    served = served_version(
+        version.manifest,
+        contract_in(files, version.ref),
+        endpoint=version.model,
+        number=version.number,
+        digest=version.digest,
+    )
+    return predictor_from(served, files, sink=sink)
+
+
+def served_version(
+    manifest: Manifest, contract: Contract, *, endpoint: str, number: int, digest: str = ""
+) -> ServedVersion:
+    """What the predictor must know of a version beside its model."""
+    return ServedVersion(
+        endpoint=endpoint,
+        model=manifest.model,
+        number=number,
+        digest=digest,
+        contract=contract,
+        spec=manifest.spec,
+        threshold=manifest.threshold,
+        positive=manifest.objectives.positive,
+    )
+
+
+def predictor_from(
+    served: ServedVersion, files: Mapping[str, Path], *, sink: EventSink | None = None
+) -> Predictor:
+    """A predictor of *served*, its model loaded from verified *files*."""
+    model = load_model(served.spec, files)
+    return Predictor(served, model, sink or NoEvents(), clock_ns=time.time_ns)
+
+
+def prove(registry: Registry, version: Version) -> None:
+    """Verify, load and warm up *version*, and let go of it; raises if any of that fails."""
+    predictor = predictor_of(registry, version)
+    try:
+        predictor.warm_up()
+    finally:
+        predictor.close()

@@ -1,0 +1,145 @@
+"""A project: one folder with its settings, its contract and its store, opened for use."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+from shipway.config.load import Loaded, load_settings
+from shipway.config.settings import Settings
+from shipway.contract import odcs
+from shipway.contract.compiled import CompiledContract
+from shipway.contract.schema import Contract
+from shipway.domain.times import Clock, system_clock
+from shipway.errors import DataError, UnreadableTable
+from shipway.registry.opening import open_registry
+from shipway.registry.registry import Registry
+
+CONTRACT_FILE = "contract.yaml"
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything that the verbs of the api need; a context manager that closes its store.
+
+    ``who`` is recorded with every change; it is the operating system's user, or
+    ``SHIPWAY_USER`` where that is set.
+    """
+
+    folder: Path
+    loaded: Loaded
+    who: str
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    clock: Clock = system_clock
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, checked."""
+        return self.loaded.settings
+
+    @property
+    def model(self) -> str:
+        """The name of the model, which is also the name of its endpoint."""
+        return self.settings.model.name
+
+    @property
+    def home(self) -> Path:
+        """The folder of the store."""
+        return self.folder / self.settings.store.home
+
+    @property
+    def contract_path(self) -> Path:
+        """Where the contract is kept."""
+        return self.folder / CONTRACT_FILE
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry in the store, opened at first use."""
+        return open_registry(self.home)
+
+    @cached_property
+    def contract(self) -> Contract:
+        """The contract of the project.
+
+        Raises :class:`~shipway.errors.DataError` if there is none yet.
+        """
+        try:
+            text = self.contract_path.read_text(encoding="utf-8")
+        except FileNotFoundError as missing:
+            raise DataError(
+                f"there is no contract at {self.contract_path}",
+                next_step="run `shipway contract infer` to make one from the training table",
+            ) from missing
+        return odcs.load(text, source=CONTRACT_FILE)
+
+    @cached_property
+    def compiled(self) -> CompiledContract:
+        """The contract as a checker."""
+        return CompiledContract(self.contract)
+
+    def forget_contract(self) -> None:
+        """Read the contract anew at its next use, because its file was written."""
+        self.__dict__.pop("contract", None)
+        self.__dict__.pop("compiled", None)
+
+    def table_path(self, given: Path | None, setting: str) -> Path:
+        """The table to use: *given*, or the one that ``data.train`` or ``data.test`` names.
+
+        Raises :class:`~shipway.errors.UnreadableTable` when neither is there.
+        """
+        if given is not None:
+            return given
+        named = getattr(self.settings.data, setting)
+        if named is None:
+            raise UnreadableTable(
+                f"no table is given and data.{setting} is not set in {self.loaded.path.name}",
+                next_step=f"pass a table, or set {setting} under [data]",
+            )
+        return self.folder / named
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store if it was opened."""
+        opened = self.__dict__.pop("registry", None)
+        if opened is not None:
+            opened.close()
+
+
+def open_project(
+    folder: Path,
+    *,
+    flags: Mapping[str, str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Project:
+    """Open the project in *folder*; its settings are read and checked, its store is not touched.
+
+    Raises :class:`~shipway.errors.ConfigError` with every problem of the settings.
+    """
+    environ = os.environ if environ is None else environ
+    loaded = load_settings(folder, environ=environ, flags=flags or {})
+    return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ)
+
+
+def _who(environ: Mapping[str, str]) -> str:
+    named = environ.get("SHIPWAY_USER")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"

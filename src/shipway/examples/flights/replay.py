@@ -1,0 +1,233 @@
+"""The year goes by: flights asked about hour by hour over HTTP, truths told a day later.
+
+A thread plays the passengers' app. It may run ahead to the moment that :meth:`Replay.release`
+names and then waits, so that the story can look at a finished week while the next is under way.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import httpx
+import msgspec
+import polars as pl
+
+from shipway.domain.progress import Task
+from shipway.domain.times import iso
+from shipway.examples.flights.data import CATEGORIES, FEATURES, TARGET, TIME
+
+LABEL_DELAY = timedelta(days=1)
+_LABELS_A_POST = 2_000
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened so far; read by the story, written by the replay alone."""
+
+    requests: int = 0
+    predictions: int = 0
+    failed_requests: int = 0
+    labels: int = 0
+    by_version: dict[str, int] = field(default_factory=dict)
+    first_failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where predictions and labels go, and the key that opens both."""
+
+    url: str
+    control_url: str
+    model: str
+    key: str
+
+
+class Replay(threading.Thread):
+    """Sends *rows* (in order of time) to *server*, one request an hour of departures.
+
+    A flight's truth is sent when the simulated time is a day past its scheduled departure.
+    """
+
+    def __init__(self, server: Server, rows: pl.DataFrame, task: Task) -> None:
+        super().__init__(name="replay", daemon=True)
+        self.tally = Tally()
+        self._server = server
+        self._rows = rows
+        self._task = task
+        self._turn = threading.Condition()
+        self._until: datetime | None = None
+        self._now: datetime | None = None
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._pause_s = 0.0
+        self._waiting: deque[tuple[datetime, str, int]] = deque()
+
+    def release(self, until: datetime) -> None:
+        """Let the replay go on to the simulated time *until*."""
+        with self._turn:
+            self._until = until
+            self._turn.notify_all()
+
+    def wait_for(self, moment: datetime) -> None:
+        """Return when the simulated time has reached *moment*, or the replay has ended."""
+        with self._turn:
+            self._turn.wait_for(
+                lambda: self._stopped or (self._now is not None and self._now >= moment)
+            )
+        self._reraise()
+
+    def wait_for_requests(self, more: int) -> None:
+        """Return when *more* further requests were answered, or the replay has ended."""
+        with self._turn:
+            goal = self.tally.requests + more
+            self._turn.wait_for(lambda: self._stopped or self.tally.requests >= goal)
+        self._reraise()
+
+    @contextmanager
+    def slowly(self, pause_s: float) -> Iterator[None]:
+        """Within the block, rest *pause_s* between requests: a steady stream, whatever happens."""
+        self._pause_s = pause_s
+        try:
+            yield
+        finally:
+            self._pause_s = 0.0
+
+    def stop(self) -> None:
+        """End the replay before its time."""
+        with self._turn:
+            self._stopped = True
+            self._turn.notify_all()
+
+    def run(self) -> None:
+        """Play the whole year; an error ends it and reaches whoever waits."""
+        try:
+            headers = {"Authorization": f"Bearer {self._server.key}"}
+            with httpx.Client(headers=headers, timeout=30.0) as client:
+                self._play(client)
+        except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
+            self._error = error
+        finally:
+            self.stop()
+
+    def _play(self, client: httpx.Client) -> None:
+        today = None
+        for hour, rows in _hours(self._rows):
+            if not self._may_go_on(hour):
+                return
+            if hour.date() != today:
+                today = hour.date()
+                self._tell_truths(client, before=hour - LABEL_DELAY)
+            self._reach(hour)
+            self._ask(client, rows)
+            if self._pause_s:
+                time.sleep(self._pause_s)
+        self._tell_truths(client, before=None)
+
+    def _may_go_on(self, hour: datetime) -> bool:
+        with self._turn:
+            self._turn.wait_for(
+                lambda: self._stopped or (self._until is not None and hour < self._until)
+            )
+            return not self._stopped
+
+    def _reach(self, hour: datetime) -> None:
+        with self._turn:
+            self._now = hour
+            self._turn.notify_all()
+
+    def _ask(self, client: httpx.Client, rows: pl.DataFrame) -> None:
+        url = f"{self._server.url}/v2/models/{self._server.model}/infer"
+        try:
+            response = client.post(url, content=infer_request(rows))
+        except httpx.HTTPError as error:
+            self._count_failure(f"{type(error).__name__}: {error}")
+            return
+        if response.status_code != 200:
+            self._count_failure(f"{response.status_code}: {response.text[:300]}")
+            return
+        answer = msgspec.json.decode(response.content)
+        ids = next(out["data"] for out in answer["outputs"] if out["name"] == "prediction_id")
+        truths = rows[TARGET].to_list()
+        times = rows[TIME].to_list()
+        self._waiting.extend(
+            (moment, prediction, truth)
+            for moment, prediction, truth in zip(times, ids, truths, strict=True)
+            if truth is not None
+        )
+        version = str(answer["model_version"])
+        with self._turn:
+            self.tally.requests += 1
+            self.tally.predictions += len(ids)
+            self.tally.by_version[version] = self.tally.by_version.get(version, 0) + len(ids)
+            self._turn.notify_all()
+        self._task.advance(len(ids))
+
+    def _count_failure(self, what: str) -> None:
+        with self._turn:
+            self.tally.requests += 1
+            self.tally.failed_requests += 1
+            self.tally.first_failure = self.tally.first_failure or what
+            self._turn.notify_all()
+
+    def _tell_truths(self, client: httpx.Client, *, before: datetime | None) -> None:
+        """Send what became of the flights scheduled *before*, or of all that are left."""
+        due: list[dict[str, str | int]] = []
+        while self._waiting and (before is None or self._waiting[0][0] < before):
+            moment, prediction, truth = self._waiting.popleft()
+            observed = iso(moment + LABEL_DELAY)
+            due.append({"prediction_id": prediction, "value": truth, "observed_at": observed})
+        for start in range(0, len(due), _LABELS_A_POST):
+            batch = due[start : start + _LABELS_A_POST]
+            body = msgspec.json.encode({"labels": batch})
+            client.post(f"{self._server.control_url}/v1/labels", content=body).raise_for_status()
+            self.tally.labels += len(batch)
+
+    def _reraise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def infer_request(rows: pl.DataFrame) -> bytes:
+    """*rows* as an Open Inference Protocol v2 request: one input a column."""
+    return msgspec.json.encode(
+        {
+            "inputs": [
+                {
+                    "name": name,
+                    "shape": [rows.height],
+                    "datatype": _datatype(name, rows.schema[name]),
+                    "data": _values(rows[name]),
+                }
+                for name in (*FEATURES, TIME)
+            ]
+        }
+    )
+
+
+def _datatype(name: str, kind: pl.DataType) -> str:
+    if name in CATEGORIES or name == TIME:
+        return "BYTES"
+    return "INT64" if kind == pl.Int64 else "FP64"
+
+
+def _values(column: pl.Series) -> list[str | int | float | None]:
+    values: list[str | int | float | None]
+    if column.dtype == pl.Datetime:
+        values = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_list()
+    else:
+        values = column.to_list()
+    return values
+
+
+def _hours(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
+    """The rows hour by hour of scheduled departure, in order."""
+    hours = rows.with_columns(pl.col(TIME).dt.truncate("1h").alias("_hour"))
+    for (hour,), group in hours.group_by("_hour", maintain_order=True):
+        if isinstance(hour, datetime):
+            yield hour, group

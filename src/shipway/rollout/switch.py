@@ -1,0 +1,148 @@
+"""Changing what an endpoint answers with: proved first, then one compare-and-set, then history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shipway.errors import ConflictError, NotFoundError, UsageError
+from shipway.evidence.verdict import Verdict
+from shipway.registry.records import EndpointState, EvidenceRecord, Version
+from shipway.registry.registry import Registry
+from shipway.rollout.decide import check_promotion
+
+Prove = Callable[[Version], None]
+"""Loads a version and lets it answer once; raises if it cannot, and then nothing changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Who wants an endpoint changed, why, and as of which sequence (None: whatever it is now)."""
+
+    endpoint: str
+    by: str
+    now: datetime
+    reason: str = ""
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A change that is about to be made, or was made: its ``state`` is that afterwards."""
+
+    before: int | None
+    version: Version
+    evidence: int | None
+    forced: bool
+    state: EndpointState
+
+
+def promote(
+    registry: Registry,
+    chosen: Version,
+    order: Order,
+    *,
+    prove: Prove,
+    force: bool = False,
+    dry_run: bool = False,
+) -> Switch:
+    """Route the endpoint to *chosen*, as its newest gate allows or as *force* with a reason says.
+
+    Raises :class:`~shipway.errors.GateRefused` without a passed gate; what *prove* raises; and
+    :class:`~shipway.errors.ConflictError` when somebody else changed the endpoint first.
+    """
+    gated = latest_gate(registry, chosen)
+    verdict = Verdict(gated.verdict) if gated else None
+    check_promotion(chosen.ref, verdict, force=force, reason=order.reason)
+    return _switch(
+        registry,
+        chosen,
+        order,
+        prove=prove,
+        action="promote",
+        evidence=gated.id if gated else None,
+        forced=verdict is not Verdict.PASS,
+        dry_run=dry_run,
+    )
+
+
+def rollback(
+    registry: Registry,
+    model: str,
+    order: Order,
+    *,
+    prove: Prove,
+    to: Version | None = None,
+    dry_run: bool = False,
+) -> Switch:
+    """Route the endpoint to the version that was live before, or to *to*, whole.
+
+    Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to.
+    """
+    if registry.endpoint(order.endpoint) is None:
+        raise NotFoundError(
+            f"the endpoint {order.endpoint!r} has never had a live version",
+            next_step="promote one first: `shipway promote`",
+        )
+    chosen = to or registry.version(model, registry.rollback_target(order.endpoint))
+    return _switch(
+        registry,
+        chosen,
+        order,
+        prove=prove,
+        action="rollback",
+        evidence=None,
+        forced=False,
+        dry_run=dry_run,
+    )
+
+
+def latest_gate(registry: Registry, version: Version) -> EvidenceRecord | None:
+    """The newest gate record of *version*, or None if it was never gated."""
+    records = registry.evidence(version.model, version.number)
+    gates = [record for record in records if record.kind == "gate"]
+    return max(gates, key=lambda record: record.id, default=None)
+
+
+def _switch(
+    registry: Registry,
+    chosen: Version,
+    order: Order,
+    *,
+    prove: Prove,
+    action: str,
+    evidence: int | None,
+    forced: bool,
+    dry_run: bool,
+) -> Switch:
+    state = registry.endpoint(order.endpoint) or EndpointState(
+        endpoint=order.endpoint, model=chosen.model, live=None, sequence=0
+    )
+    if state.live == chosen.number:
+        raise UsageError(
+            f"{chosen.ref} is live on {order.endpoint!r} already",
+            next_step="see what there is with `shipway versions`",
+        )
+    if order.expected is not None and order.expected != state.sequence:
+        raise ConflictError(
+            f"the endpoint {order.endpoint!r} is at change {state.sequence} (version {state.live}"
+            f" is live), not at {order.expected}",
+            next_step="look at its history with `shipway versions --history` and decide anew",
+        )
+    prove(chosen)
+    after = state
+    if not dry_run:
+        after = registry.move_endpoint(
+            order.endpoint,
+            model=chosen.model,
+            expected=state.sequence,
+            live=chosen.number,
+            action=action,
+            by=order.by,
+            reason=order.reason,
+            evidence=evidence,
+            forced=forced,
+            now=order.now,
+        )
+    return Switch(before=state.live, version=chosen, evidence=evidence, forced=forced, state=after)
