@@ -7,6 +7,7 @@ Values outside of what training saw, and missing values, have bins of their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def labels(bins: Bins) -> list[str]:
     if isinstance(bins, CategoricalBins):
         return [*bins.categories, "other", "missing"]
     shown = [f"{edge:.6g}" for edge in bins.edges]
-    between = [f"{low} to {high}" for low, high in zip(shown, shown[1:], strict=False)]
+    between = [f"{low} to {high}" for low, high in pairwise(shown)]
     return [f"below {shown[0]}", *between, f"{shown[-1]} and above", "missing"]
 
 

@@ -225,25 +225,28 @@ def _typed(
     if reader.kind is Kind.NUMBER and dtype.is_numeric():
         infinite = [(violations.NOT_FINITE, column.is_infinite())] if dtype.is_float() else []
         return infinite, column.cast(pl.Float64)
-    if reader.kind is Kind.INTEGER and dtype.is_float():
-        finite = ~missing & column.is_finite()
-        whole = finite & (column == column.floor())
-        large = whole & ~((column >= -(2.0**63)) & (column < 2.0**63))
-        return [
-            (violations.WRONG_TYPE, finite & ~whole),
-            (violations.NOT_FINITE, column.is_infinite()),
-            (violations.TOO_LARGE, large),
-        ], column.cast(pl.Int64, strict=False)
-    if reader.kind is Kind.INTEGER and dtype.is_integer():
-        wide = dtype in (pl.UInt64, pl.Int128, pl.UInt128)
-        large = (column > INT64_HIGH) | (column < INT64_LOW)
-        faults = [(violations.TOO_LARGE, large)] if wide else []
-        return faults, column.cast(pl.Int64, strict=False)
-    if reader.kind is Kind.BOOLEAN and dtype == pl.Boolean:
-        return [], column
-    if reader.kind is Kind.STRING and dtype in _TEXTS:
+    if reader.kind is Kind.INTEGER and dtype.is_numeric():
+        return _typed_integer(column, dtype, missing), column.cast(pl.Int64, strict=False)
+    fits = dtype in _TEXTS if reader.kind is Kind.STRING else dtype == pl.Boolean
+    if fits and reader.kind in (Kind.STRING, Kind.BOOLEAN):
         return [], column.cast(pl.String)
     return [(violations.WRONG_TYPE, ~missing)], None
+
+
+def _typed_integer(
+    column: pl.Expr, dtype: pl.DataType, missing: pl.Expr
+) -> list[tuple[str, pl.Expr]]:
+    if not dtype.is_float():
+        wide = dtype in (pl.UInt64, pl.Int128, pl.UInt128)
+        large = (column > INT64_HIGH) | (column < INT64_LOW)
+        return [(violations.TOO_LARGE, large)] if wide else []
+    finite = ~missing & column.is_finite()
+    whole = finite & (column == column.floor())
+    return [
+        (violations.WRONG_TYPE, finite & ~whole),
+        (violations.NOT_FINITE, column.is_infinite()),
+        (violations.TOO_LARGE, whole & ~((column >= -(2.0**63)) & (column < 2.0**63))),
+    ]
 
 
 def _first(

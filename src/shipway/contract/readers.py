@@ -63,10 +63,7 @@ class ColumnReader:
     def _whole(self, values: Sequence[Any] | NDArray[Any]) -> Reading | None:
         if self.kind in TIMES or (self.known is not None and self.kind is not Kind.STRING):
             return None
-        if isinstance(values, np.ndarray):
-            types = _types_of(values)
-        else:
-            types = set(map(type, values))
+        types = _types_of(values) if isinstance(values, np.ndarray) else set(map(type, values))
         try:
             if self.kind is Kind.STRING:
                 return self._texts(values, types) if types <= _TEXTS else None

@@ -100,8 +100,8 @@ class RequestChecker:
     def check(self, columns: Mapping[str, Values]) -> Checked:
         """The arrays of the features in *columns*, or every fault that they have."""
         first = columns.get(self._first)
-        if first.__class__ is list and 0 < len(first) <= SMALL_ROWS:  # type: ignore[arg-type]
-            checked = self._small(columns, len(first))  # type: ignore[arg-type]
+        if first.__class__ is list and 0 < len(first) <= SMALL_ROWS:
+            checked = self._small(columns, len(first))
             if checked is not None:
                 return checked
         return self._careful(columns)
@@ -273,7 +273,8 @@ class RequestChecker:
             yield Violation(None, name, "columns", violations.MISSING_COLUMN, "", text)
         for name in strange:
             text = f"there is no column {name!r} in the contract{self._meant(name, absent)}"
-            yield Violation(None, shown(name)[1:-1], "columns", violations.UNEXPECTED_COLUMN, "", text)  # fmt: skip
+            label = shown(name)[1:-1]
+            yield Violation(None, label, "columns", violations.UNEXPECTED_COLUMN, "", text)
 
     def _meant(self, name: str, absent: list[str]) -> str:
         role = self._roles.get(name)
@@ -304,7 +305,7 @@ def _row_count(columns: Mapping[str, Values]) -> int:
 
 
 def _flat(values: Values) -> Values | None:
-    """*values* in one dimension (a column array may have the shape (n, 1)), or None if it cannot."""
+    """*values* in one dimension (an array may also have the shape (n, 1)), or None."""
     if isinstance(values, np.ndarray):
         if values.ndim == 2 and values.shape[1] == 1:
             return values.reshape(-1)

@@ -82,13 +82,19 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """The promise about the data of one model; ``rows`` is how many it was inferred from."""
+    """The promise about the data of one model; ``rows`` is how many it was inferred from.
+
+    ``range_slack`` is the share of a column's observed spread that its range was widened by at
+    either end, and ``notes`` say what inference left out and why.
+    """
 
     model: str
     task: Task
     columns: tuple[Column, ...]
     rows: int = 0
     description: str = ""
+    range_slack: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def having(self, *roles: Role) -> tuple[Column, ...]:
         """The columns with one of *roles*, in the order of the file."""

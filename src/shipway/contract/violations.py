@@ -77,25 +77,22 @@ def value_violation(column: Column, code: str, row: int, value: object) -> Viola
 
 
 def _wording(column: Column, code: str, text: str) -> tuple[str, str]:
+    if code == OUT_OF_RANGE:
+        low = "" if column.minimum is None else f"{column.minimum:g}"
+        high = "" if column.maximum is None else f"{column.maximum:g}"
+        return "range", f"{text} is outside of {low}…{high}"
+    if code == UNSEEN:
+        seen = len(column.categories or ())
+        return "categories", f"{text} is none of the {seen} values seen in training"
     wanted = _WANTED[column.kind]
-    match code:
-        case "contract.null":
-            return "nullable", f"the value is missing; {column.name} is never empty"
-        case "contract.wrong-type":
-            return "type", f"{text} is not {wanted}"
-        case "contract.not-finite":
-            return "finite", f"{text} is not a finite number"
-        case "contract.too-large":
-            return "int64", f"{text} does not fit into 64 bits"
-        case "contract.bad-time":
-            return "time", f"{text} is not {wanted}"
-        case "contract.out-of-range":
-            low = "" if column.minimum is None else f"{column.minimum:g}"
-            high = "" if column.maximum is None else f"{column.maximum:g}"
-            return "range", f"{text} is outside of {low}…{high}"
-        case _:
-            seen = len(column.categories or ())
-            return "categories", f"{text} is none of the {seen} values seen in training"
+    wordings = {
+        NULL: ("nullable", f"the value is missing; {column.name} is never empty"),
+        WRONG_TYPE: ("type", f"{text} is not {wanted}"),
+        NOT_FINITE: ("finite", f"{text} is not a finite number"),
+        TOO_LARGE: ("int64", f"{text} does not fit into 64 bits"),
+        BAD_TIME: ("time", f"{text} is not {wanted}"),
+    }
+    return wordings[code]
 
 
 def violated(found: Iterable[Violation], total: int, *, what: str) -> ContractViolated:
