@@ -23,14 +23,16 @@ class Span(StrEnum):
     HOUR = "hour"
     DAY = "day"
     WEEK = "week"
+    MONTH = "month"
 
 
-_LENGTHS = {
+_LONGEST = {
     Span.HOUR: timedelta(hours=1),
     Span.DAY: timedelta(days=1),
     Span.WEEK: timedelta(days=7),
+    Span.MONTH: timedelta(days=31),
 }
-_EVERY = {Span.HOUR: "1h", Span.DAY: "1d", Span.WEEK: "1w"}
+_EVERY = {Span.HOUR: "1h", Span.DAY: "1d", Span.WEEK: "1w", Span.MONTH: "1mo"}
 
 
 class Window(msgspec.Struct, frozen=True, order=True):
@@ -55,13 +57,8 @@ class Window(msgspec.Struct, frozen=True, order=True):
 
 def window_of(moment: datetime, span: Span | str) -> Window:
     """The window of length *span* that *moment* lies in."""
-    moment = moment.astimezone(UTC)
-    since = moment.replace(minute=0, second=0, microsecond=0)
-    if span != Span.HOUR:
-        since = since.replace(hour=0)
-    if span == Span.WEEK:
-        since -= timedelta(days=since.weekday())
-    return Window(since, since + _LENGTHS[Span(span)])
+    since = _start(moment.astimezone(UTC), Span(span))
+    return Window(since, _start(since + _LONGEST[Span(span)], Span(span)))
 
 
 def windows(since: datetime, until: datetime, span: Span | str) -> list[Window]:
@@ -70,15 +67,14 @@ def windows(since: datetime, until: datetime, span: Span | str) -> list[Window]:
     window = window_of(since, span)
     while window.since < until:
         found.append(window)
-        window = Window(window.until, window.until + _LENGTHS[Span(span)])
+        window = window_of(window.until, span)
     return found
 
 
 def windows_in(frame: pl.DataFrame, span: Span | str) -> list[Window]:
     """The windows of length *span* in which *frame* has events, in order."""
     starts = frame.select(pl.col("event_time").dt.truncate(_EVERY[Span(span)]).unique().sort())
-    length = _LENGTHS[Span(span)]
-    return [Window(start, start + length) for start in starts["event_time"].drop_nulls().to_list()]
+    return [window_of(start, span) for start in starts["event_time"].drop_nulls().to_list()]
 
 
 def within(frame: pl.DataFrame, window: Window) -> pl.DataFrame:
@@ -116,3 +112,14 @@ def predictions(
 def time_columns(*contracts: Contract) -> dict[str, str]:
     """The request column with the event time by model, for the contracts that have one."""
     return {c.model: c.time.name for c in contracts if c.time is not None}
+
+
+def _start(moment: datetime, span: Span) -> datetime:
+    """The beginning of the window that *moment*, in UTC, lies in."""
+    since = moment.replace(minute=0, second=0, microsecond=0)
+    if span == Span.HOUR:
+        return since
+    since = since.replace(hour=0)
+    if span == Span.WEEK:
+        return since - timedelta(days=since.weekday())
+    return since.replace(day=1) if span == Span.MONTH else since
