@@ -116,7 +116,7 @@ def measure_difference(
 def evidence(metric: str, outcomes: Outcomes, *, seed: int = 0, of: str = "") -> Evidence:
     """What :func:`measure` measures, to be asked at several levels; *of* names a slice."""
     found = point(metric, outcomes)
-    blocks = None if outcomes.blocks is None else len(np.unique(outcomes.blocks))
+    blocks = outcomes.block_count
     shortage = _shortage(metric, outcomes, blocks)
     if found.value is None or shortage:
         note = found.note if found.value is None else shortage
@@ -155,7 +155,7 @@ def difference_evidence(
     _check_same_rows(candidate, reference)
     one, other = point(metric, candidate), point(metric, reference)
     n = candidate.n
-    blocks = None if candidate.blocks is None else len(np.unique(candidate.blocks))
+    blocks = candidate.block_count
     if one.value is None or other.value is None:
         whose = "the candidate" if one.value is None else "the reference"
         note = f"{whose}: {one.note or other.note}"

@@ -58,6 +58,11 @@ class Outcomes:
         """How many rows there are."""
         return len(self.truth)
 
+    @property
+    def block_count(self) -> int | None:
+        """How many blocks the rows come in, None when they are independent."""
+        return None if self.blocks is None else len(np.unique(self.blocks))
+
     def where(self, rows: NDArray[np.bool_]) -> Outcomes:
         """The outcomes of the rows where *rows* (n,) is true."""
         return replace(

@@ -21,7 +21,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """A value with its interval at ``confidence``, from ``n`` rows in ``blocks`` blocks.
 
     ``method`` names how the interval was made. ``value`` is None when nothing could be measured,
-    and then ``note`` says why. ``of`` is "" for the whole and ``column=value`` for a slice.
+    and then ``note`` says why. ``low`` and ``high`` are both None when there is too little data
+    for an interval (``note`` says so too); one alone is None when the truth may lie anywhere on
+    that side. ``of`` is "" for the whole and ``column=value`` for a slice.
     """
 
     metric: str
@@ -41,7 +43,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``bound`` is ``at_least``, ``at_most`` or ``better_than``; for the last, ``measurement`` is of
     the *difference* (candidate minus reference, in the metric's unit) and ``target`` what it is
-    held against. ``n_needed`` is the estimated total n that would decide, when undecided.
+    held against. ``n_needed`` is the estimated total n that would decide, when undecided. ``raw``
+    is the measurement of a slice at the plain confidence, where ``measurement`` is widened because
+    many slices are judged at once.
     """
 
     objective: Objective
@@ -51,6 +55,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str
     n_needed: int | None = None
+    raw: Measurement | None = None
 
 
 def overall(judgements: tuple[Judgement, ...]) -> Verdict:
