@@ -1,11 +1,18 @@
-"""What all tests share: the marker for programs of the system."""
+"""What all tests share: the marker for programs of the system, and a project on real flights."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from datetime import UTC, datetime
 
+import polars as pl
 import pytest
+from tests.projects import Flights
+
+from shipway.examples.flights.data import TARGET, TIME, load_flights
+from shipway.examples.flights.story import LIVE_FROM, SETTINGS, TEST_FROM
+from shipway.examples.flights.training import train
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,3 +30,31 @@ def _programs(request: pytest.FixtureRequest) -> None:
     for marker in request.node.iter_markers("needs"):
         if shutil.which(marker.args[0]) is None:
             pytest.fail(f"{marker.args[0]} is not installed, and CI skips nothing")
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """Real flights, a trained pipeline and settings; nothing of Shipway's was run yet."""
+    folder = tmp_path_factory.mktemp("flights")
+    (folder / "data").mkdir()
+    flights = load_flights()
+    known = flights.filter(pl.col(TARGET).is_not_null())
+    early = known.filter(pl.col(TIME) < TEST_FROM).gather_every(3)
+    test = known.filter(pl.col(TIME).is_between(TEST_FROM, LIVE_FROM, closed="left"))
+    early.write_parquet(folder / "data" / "train.parquet")
+    test.write_parquet(folder / "data" / "test.parquet")
+    train(early, folder / "model.joblib")
+    (folder / "shipway.toml").write_text(SETTINGS, encoding="utf-8")
+    later = flights.filter(pl.col(TIME) >= datetime(2013, 4, 1, tzinfo=UTC))
+    return Flights(folder, later)
+
+
+@pytest.fixture(scope="session")
+def flights(untouched: Flights, tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """The same with a contract, version 1 published, gated and live. Only to be read."""
+    project = untouched.copy(tmp_path_factory.mktemp("published"))
+    project.json("contract", "infer")
+    project.json("pack", "model.joblib", "--trust-pickle")
+    project.json("gate")
+    project.json("promote", "1")
+    return project

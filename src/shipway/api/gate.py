@@ -17,6 +17,7 @@ from shipway.contract.tables import read_table
 from shipway.domain.metrics import Task
 from shipway.domain.progress import SILENT, Progress
 from shipway.errors import NotEnoughData, UnreadableTable
+from shipway.evidence.baseline import baseline
 from shipway.evidence.outcomes import Labels, Outcomes, classified, regressed, time_blocks
 from shipway.evidence.verdict import Judgement, Verdict
 from shipway.inference.predictor import Predictor
@@ -78,7 +79,7 @@ def gate(
             outcomes,
             candidate.manifest.objectives,
             live=_live_outcomes(project, live, candidate.manifest, rows),
-            base_rate=_base_rate(project, candidate.manifest),
+            baseline=_baseline_outcomes(candidate.manifest, outcomes),
             seed=seed,
         )
         task.advance(1)
@@ -175,6 +176,14 @@ def _live_outcomes(
         return outcomes_of(judged, predictor, rows)
     finally:
         predictor.close()
+
+
+def _baseline_outcomes(manifest: Manifest, outcomes: Outcomes) -> Outcomes | None:
+    """The rule of [baseline] on the same rows, knowing what training knew."""
+    kind = manifest.objectives.baseline
+    if kind is None or manifest.trained is None:
+        return None
+    return baseline(kind, outcomes, manifest.trained)
 
 
 def _report(

@@ -13,12 +13,15 @@ from shipway.api.candidate import Candidate
 from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
 from shipway.contract import odcs
+from shipway.contract.schema import Contract
 from shipway.contract.tables import read_table
 from shipway.domain.digests import digest_of_file
-from shipway.domain.model import Parity
+from shipway.domain.model import ModelSpec, Parity
 from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import iso
 from shipway.errors import NotEnoughData
+from shipway.evidence.baseline import TrainingTarget, training_target
+from shipway.evidence.outcomes import class_indices
 from shipway.registry.entries import file_entries
 from shipway.registry.lineage import DIFF_FILE, capture
 from shipway.registry.records import DataRecord, Manifest, Version
@@ -92,6 +95,7 @@ def pack(
         threshold=objectives.decision_threshold() if packed.spec.classes else None,
         files=file_entries(files),
         lineage=lineage,
+        trained=_trained(packed.spec, contract, table),
         parity=packed.parity,
         notes=packed.notes,
     )
@@ -129,6 +133,18 @@ def data_record(role: str, path: Path, table: pl.DataFrame, project: Project) ->
         time_from=first,
         time_to=last,
     )
+
+
+def _trained(spec: ModelSpec, contract: Contract, table: pl.DataFrame) -> TrainingTarget | None:
+    """What training knew of the target; None when the table does not hold it."""
+    target = contract.target
+    if target is None or target.name not in table.columns:
+        return None
+    values = table[target.name].drop_nulls().to_numpy()
+    if spec.classes:
+        indices = class_indices(values, spec.classes)
+        return training_target(spec.task, indices.astype(float), len(spec.classes))
+    return training_target(spec.task, values.astype(float))
 
 
 def _moment(value: object) -> str:

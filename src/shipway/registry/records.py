@@ -9,6 +9,7 @@ import msgspec
 from shipway.domain.metrics import Task
 from shipway.domain.model import ModelSpec, Parity
 from shipway.domain.objectives import Objectives
+from shipway.evidence.baseline import TrainingTarget
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,7 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A version: everything that makes it what it is. Its digest is of its canonical JSON.
 
-    ``files`` always include ``contract.yaml`` and ``shipway.toml`` as they were. ``metrics`` are
+    ``trained`` sums up the target in training, for baselines. ``files`` always include ``contract.yaml`` and ``shipway.toml`` as they were. ``metrics`` are
     point values reported at packing; what a version was gated on is recorded as evidence.
     """
 
@@ -71,6 +72,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None
     files: tuple[FileEntry, ...]
     lineage: Lineage
+    trained: TrainingTarget | None = None
     parity: Parity | None = None
     metrics: dict[str, float] = {}
     notes: tuple[str, ...] = ()

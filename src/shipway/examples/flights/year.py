@@ -1,0 +1,212 @@
+"""April to December: requests, truths, weekly judgements, an alarm, a better model, a bad one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from shipway.api.candidate import Candidate
+from shipway.api.contract import infer_contract
+from shipway.api.monitor import Watch
+from shipway.api.promote import promote
+from shipway.bootstrap.project import Project, open_project
+from shipway.domain.times import iso
+from shipway.errors import GateRefused
+from shipway.evidence.verdict import Verdict
+from shipway.examples.flights.data import FEATURES, TARGET, TIME
+from shipway.examples.flights.replay import LABEL_DELAY, Replay
+from shipway.examples.flights.served import shipway
+from shipway.examples.flights.story import HELD_OUT, Story
+from shipway.examples.flights.summary import AlertLine, SwitchLine, WeekLine
+from shipway.examples.flights.training import train, train_broken
+from shipway.monitoring.assess import WindowReport
+from shipway.monitoring.window import Window
+
+AHEAD = timedelta(days=8)
+FAR_AHEAD = timedelta(days=60)
+PAUSE_S = 0.02
+DRILL_AFTER_WEEKS = 8
+DRILL_REQUESTS = 40
+
+
+@dataclass
+class Year:
+    """The replay, the watch over it, and what has come of them."""
+
+    story: Story
+    project: Project
+    replay: Replay
+    watch: Watch
+    week_lines: list[WeekLine] = field(default_factory=list)
+    alert_lines: list[AlertLine] = field(default_factory=list)
+    promoted: int | None = None
+    promoted_in: int = 0
+    rolled_back: int | None = None
+
+    def live(self, weeks: list[Window]) -> None:
+        """Live through *weeks*: while one is judged, the next is under way."""
+        self.replay.start()
+        for position, week in enumerate(weeks):
+            self.replay.release(week.until + AHEAD)
+            self.replay.wait_for(week.until + LABEL_DELAY)
+            self.judge(week)
+            if self.promoted is None and self.alert_lines:
+                self.retrain(week, position)
+            elif self.promoted and position == self.promoted_in + DRILL_AFTER_WEEKS:
+                self.drill(week)
+        self.replay.release(weeks[-1].until + FAR_AHEAD)
+        self.replay.join()
+        self.replay.reraise()
+
+    def judge(self, week: Window) -> None:
+        """Assess one finished week as ``shipway monitor`` does, and hear of new alerts."""
+        start = time.perf_counter()
+        report, alerts = self.watch.judge(week)
+        line = week_line(report)
+        self.week_lines.append(line)
+        self.story.narrator.weeks([line])
+        for alert in alerts:
+            told = AlertLine(
+                week=week.name,
+                objective=alert.objective,
+                summary=alert.summary,
+                explanation=alert.explanation,
+            )
+            self.alert_lines.append(told)
+            self.story.narrator.alert(told)
+        self._took("monitor", start)
+
+    def retrain(self, week: Window, position: int) -> None:
+        """Train on every month whose labels have matured; promote the model if the gate agrees."""
+        start = time.perf_counter()
+        story, until = self.story, week.until
+        story.narrator.say(f"retraining on everything known by {iso(until)[:10]}")
+        model, data = self._trained(until, until - HELD_OUT, train)
+        candidate = story.packed(self.project, model, data=data / "train.parquet")
+        report = story.gated(
+            self.project,
+            candidate,
+            f"retrained {iso(until)[:10]}",
+            f"all months before {iso(until - HELD_OUT)[:10]}, judged on the 14 days after",
+            data=data / "test.parquet",
+        )
+        if report.verdict is Verdict.PASS:
+            published = story.published(
+                self.project, candidate, f"retrained on all flights before {iso(until)[:10]}"
+            )
+            story.gated(
+                self.project,
+                published,
+                f"version {number_of(published)}",
+                "the same, published",
+                data=data / "test.parquet",
+            )
+            self.promoted, self.promoted_in = number_of(published), position
+            self._switch("promote", week, lambda: self._promote(published))
+        self._took("retrain", start)
+
+    def drill(self, week: Window) -> None:
+        """Publish a faulty model, see it refused, force it, and roll it back with one command."""
+        start = time.perf_counter()
+        story = self.story
+        story.narrator.say("a faulty model: a bug has left it without weights")
+        model, data = self._trained(week.until, week.until - HELD_OUT, broken)
+        candidate = story.packed(self.project, model, data=data / "train.parquet")
+        faulty = story.published(self.project, candidate, "faulty: answers the same for all")
+        number = number_of(faulty)
+        story.gated(
+            self.project,
+            faulty,
+            f"version {number}",
+            "a constant answer",
+            data=data / "test.parquet",
+        )
+        try:
+            promote(self.project, str(number))
+            story.missing.append("the faulty version was promoted without force")
+        except GateRefused as refused:
+            story.narrator.say(f"refused: {refused.message}")
+        self.replay.release(week.until + FAR_AHEAD)
+        self._switch("promote (forced)", week, lambda: self._promote(faulty, force=True))
+        self._switch("rollback", week, self._roll_back)
+        state = self.project.registry.endpoint(self.project.model)
+        if state is not None and state.live == self.promoted:
+            self.rolled_back = number
+        self._took("drill", start)
+
+    def _promote(self, candidate: Candidate, *, force: bool = False) -> int:
+        reason = "a drill: the rollback is to be tried" if force else ""
+        return promote(
+            self.project, str(number_of(candidate)), force=force, reason=reason
+        ).live
+
+    def _roll_back(self) -> int:
+        shipway(self.story.folder, "rollback", "--reason", "the faulty version costs money")
+        state = self.project.registry.endpoint(self.project.model)
+        return state.live or 0 if state else 0
+
+    def _switch(self, action: str, week: Window, change: Callable[[], int]) -> None:
+        """Make *change* while requests go on before, during and after it."""
+        with self.replay.slowly(PAUSE_S):
+            self.replay.wait_for_requests(1)
+            state = self.project.registry.endpoint(self.project.model)
+            before, asked, start = state and state.live, self.replay.tally.requests, time.perf_counter()
+            live = change()
+            seconds = time.perf_counter() - start
+            meanwhile = self.replay.tally.requests - asked
+            self.replay.wait_for_requests(DRILL_REQUESTS)
+        line = SwitchLine(
+            action=action,
+            before=before,
+            live=live,
+            week=week.name,
+            requests_meanwhile=meanwhile,
+            seconds=round(seconds, 3),
+        )
+        self.story.switches.append(line)
+        self.story.narrator.say(
+            f"{action}: version {before} → {live} in {seconds:.2f} s while {meanwhile} requests"
+            f" were answered, {self.replay.tally.failed_requests} failed so far"
+        )
+
+    def _trained(
+        self, until: datetime, held_out: datetime, how: Callable[[pl.DataFrame, Path], None]
+    ) -> tuple[str, Path]:
+        """Train on what is known: the first tables and every labelled prediction since."""
+        data = self.story.folder / "data" / f"{how.__name__}-{until:%Y-%m-%d}"
+        data.mkdir(parents=True, exist_ok=True)
+        first = [pl.read_parquet(self.story.folder / "data" / f"{n}.parquet") for n in _FIRST]
+        known = pl.concat([*first, self.watch.labelled_rows(until).select(first[0].columns)])
+        known.filter(pl.col(TIME) < held_out).write_parquet(data / "train.parquet")
+        known.filter(pl.col(TIME) >= held_out).write_parquet(data / "test.parquet")
+        model = f"{how.__name__}-{until:%Y-%m-%d}.joblib"
+        how(known.filter(pl.col(TIME) < held_out), self.story.folder / model)
+        infer_contract(self.project, data=data / "train.parquet", force=True)
+        return model, data
+
+    def _took(self, chapter: str, start: float) -> None:
+        seconds = self.story.seconds
+        seconds[chapter] = seconds.get(chapter, 0.0) + time.perf_counter() - start
+
+
+_FIRST = ("train", "test")
+
+
+def broken(rows: pl.DataFrame, output: Path) -> None:
+    """The faulty training run of the drill."""
+    train_broken(rows, output)
+
+
+def number_of(candidate: Candidate) -> int:
+    """The number of a published candidate."""
+    return candidate.version.number if candidate.version else 0
+
+
+def week_line(report: WindowReport) -> WeekLine:
+    """One week's report in a line."""
+    raise NotImplementedError
