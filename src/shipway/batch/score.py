@@ -1,0 +1,203 @@
+"""Offline predictions: a table in, the same table's predictions out, in bounded memory.
+
+The rows go through the same contract and the same rule as a request to the server. One that
+breaks the contract is set aside with its reasons; the others are answered in their order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from shipway.batch.cells import safe_cells, safe_schema
+from shipway.batch.job import Job, Scorer
+from shipway.batch.quarantine import Quarantine
+from shipway.batch.source import format_of, open_source
+from shipway.contract.compiled import CompiledContract
+from shipway.contract.schema import Contract
+from shipway.domain.digests import digest_of_file
+from shipway.domain.events import Scalar
+from shipway.domain.names import new_id
+from shipway.domain.progress import SILENT, Progress
+from shipway.durable import store_error, storing, sync_folder
+from shipway.errors import ContractViolated, StoreError, UnreadableTable, UsageError
+
+CHUNK_ROWS = 50_000
+_ROW_GROUP_ROWS = 100_000
+
+OnBad = Literal["quarantine", "fail"]
+
+
+class ScoreSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done: ``rows`` were read, ``bad_rows`` of them set aside in ``quarantine``.
+
+    ``warnings`` counts the answered rows that broke a soft rule, by code.
+    """
+
+    rows: int
+    bad_rows: int
+    seconds: float
+    rows_per_s: float
+    output: str
+    quarantine: str | None
+    warnings: dict[str, int]
+
+
+def score(
+    input: Path,  # noqa: A002  the word that the command uses
+    output: Path,
+    *,
+    predictor: Scorer,
+    contract: Contract,
+    version: str,
+    classes: Sequence[Scalar] = (),
+    chunk_rows: int = CHUNK_ROWS,
+    keep_inputs: bool = False,
+    on_bad: OnBad = "quarantine",
+    max_bad_share: float = 0.05,
+    excel_safe: bool = False,
+    progress: Progress = SILENT,
+    clock_s: Callable[[], float] = time.perf_counter,
+) -> ScoreSummary:
+    """Predict every row of *input* (parquet or CSV) into *output* (parquet or CSV).
+
+    The output has, in the order of the input: ``row`` (from 0), the contract's id columns (every
+    column with *keep_inputs*), ``prediction``, ``score`` (binary) or ``probability_<class>``
+    (multiclass, in the order of *classes*), ``model_version`` and ``prediction_id``. The ids are
+    made from the bytes of the input and *version*, so the same job gives the same ids. An input
+    column with the name of one of these is kept as ``input_<name>``.
+
+    Rows that break *contract* go to ``<output>.quarantine.csv`` with their reasons. When they
+    are more than *max_bad_share* of the rows, :class:`~shipway.errors.ContractViolated` is
+    raised, *output* is left as it was, and the quarantine holds the bad rows met so far; with
+    *on_bad* ``fail`` one bad row is enough and there is no quarantine. With
+    *excel_safe*, text in CSV that a spreadsheet would run as a formula is quoted.
+    """
+    _check_arguments(input, output, chunk_rows, max_bad_share)
+    started_s = clock_s()
+    source = open_source(input, contract, every_column=keep_inputs)
+    aside = output.with_name(f"{output.name}.quarantine.csv")
+    kept_anyway = () if on_bad == "fail" else ContractViolated
+    with _replacing(output) as made, _replacing(aside, also_after=kept_anyway) as bad:
+        with (
+            storing(aside),
+            bad.open("wb") as file,
+            progress.start("Predicting", source.rows, "rows") as task,
+        ):
+            job = Job(
+                source=source,
+                predictor=predictor,
+                compiled=CompiledContract(contract),
+                version=version,
+                request_id=_request_id(input, version),
+                classes=tuple(classes),
+                keep_inputs=keep_inputs,
+                chunk_rows=chunk_rows,
+                max_bad_share=0.0 if on_bad == "fail" else max_bad_share,
+                quarantine=Quarantine(file, excel_safe=excel_safe),
+                progress=task.advance,
+            )
+            _write(job, made, output, excel_safe=excel_safe)
+        if job.rows == 0:
+            raise UnreadableTable(
+                f"{input} has no rows", next_step="give a table with at least one row"
+            )
+        job.check_share(job.rows)
+    seconds = clock_s() - started_s
+    return ScoreSummary(
+        rows=job.rows,
+        bad_rows=job.quarantine.rows,
+        seconds=seconds,
+        rows_per_s=job.rows / seconds if seconds > 0 else 0.0,
+        output=str(output),
+        quarantine=str(aside) if job.quarantine.rows else None,
+        warnings=job.warnings,
+    )
+
+
+def _check_arguments(source: Path, output: Path, chunk_rows: int, max_bad_share: float) -> None:
+    format_of(source)
+    format_of(output)
+    if chunk_rows < 1 or not 0 <= max_bad_share <= 1:
+        raise UsageError(
+            f"chunks of {chunk_rows} rows with a share of {max_bad_share} bad ones make no sense",
+            next_step="give at least one row a chunk, and a share from 0 to 1",
+        )
+    if output.resolve() == source.resolve():
+        raise UsageError(
+            f"{output} would be written over the table that is read",
+            next_step="give the output another name",
+        )
+    if not output.parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent}", next_step="make it first")
+
+
+def _request_id(path: Path, version: str) -> str:
+    """32 hex digits that say which bytes were scored by which version."""
+    return hashlib.sha256(f"{digest_of_file(path)} {version}".encode()).hexdigest()[:32]
+
+
+def _write(job: Job, partial: Path, output: Path, *, excel_safe: bool) -> None:
+    """Stream the frames of *job* into *partial*, in the format of *output*.
+
+    polars pulls one frame at a time from the generator and holds a few row groups at most; an
+    exception of ours comes through it as it is.
+    """
+    as_csv = format_of(output) == ".csv"
+    safe = as_csv and excel_safe
+    schema = safe_schema(job.schema()) if safe else job.schema()
+
+    def frames(*_: object) -> Iterator[pl.DataFrame]:
+        return (safe_cells(frame) if safe else frame for frame in job.frames())
+
+    query = register_io_source(frames, schema=schema)
+    try:
+        if as_csv:
+            query.sink_csv(partial, check_extension=False)
+        else:
+            query.sink_parquet(partial, row_group_size=_ROW_GROUP_ROWS)
+    except OSError as error:
+        raise store_error(output, error) from error
+    except pl.exceptions.PolarsError as error:
+        raise StoreError(
+            f"{output} cannot be written: {str(error).strip().splitlines()[0]}",
+            next_step="look at the disk and the folder, then try again",
+        ) from error
+
+
+@contextmanager
+def _replacing(target: Path, *, also_after: type[Exception] | tuple[()] = ()) -> Iterator[Path]:
+    """A new file that takes the place of *target* when the block ends well, or with *also_after*.
+
+    An empty one removes *target* instead: nothing stale may lie beside a new result.
+    """
+    partial = target.with_name(f".{target.name}.{new_id()}")
+    try:
+        try:
+            yield partial
+        except also_after:
+            _settle(partial, target)
+            raise
+        _settle(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _settle(partial: Path, target: Path) -> None:
+    with storing(target):
+        if partial.stat().st_size == 0:
+            target.unlink(missing_ok=True)
+        else:
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            partial.replace(target)
+        sync_folder(target.parent)

@@ -1,0 +1,95 @@
+"""The table to be scored, read in chunks: parquet as it is, CSV as text by the contract's kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from shipway.batch.cells import text_schema
+from shipway.contract.schema import Contract
+from shipway.errors import ContractViolated, Problem, UnreadableTable, UsageError
+
+FORMATS = (".parquet", ".csv")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An opened table. ``schema`` is that of a chunk once typed; ``rows`` is None if unknown."""
+
+    path: Path
+    scan: pl.LazyFrame
+    schema: pl.Schema
+    is_text: bool
+    rows: int | None
+
+    def chunks(self, size: int) -> Iterator[pl.DataFrame]:
+        """The rows in order, at most *size* at a time, text still as text.
+
+        Raises :class:`~shipway.errors.UnreadableTable` where the file is damaged.
+        """
+        try:
+            yield from self.scan.collect_batches(chunk_size=size, maintain_order=True)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _unreadable(self.path, error) from error
+
+
+def format_of(path: Path) -> str:
+    """``.parquet`` or ``.csv``. Raises :class:`~shipway.errors.UsageError` for anything else."""
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"{path.name} is neither parquet nor CSV by its name",
+            next_step="give a file whose name ends in .parquet or .csv",
+        )
+    return suffix
+
+
+def open_source(path: Path, contract: Contract, *, every_column: bool) -> Source:
+    """Open *path* for the columns of *contract*, or for every column that it has.
+
+    Raises :class:`~shipway.errors.UnreadableTable` if it cannot be read at all, and
+    :class:`~shipway.errors.ContractViolated` with every feature that it lacks.
+    """
+    is_text = format_of(path) == ".csv"
+    if not path.is_file():
+        raise UnreadableTable(f"there is no file {path}", next_step="check the path")
+    try:
+        # As text at first: one cell of the wrong type must cost its row, not the whole file.
+        scan = pl.scan_csv(path, infer_schema=False) if is_text else pl.scan_parquet(path)
+        schema = scan.collect_schema()
+        rows = None if is_text else int(scan.select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from error
+    _check_features(path, schema, contract)
+    wanted = [column.name for column in contract.request_columns]
+    kept = [name for name in schema if every_column or name in wanted]
+    typed = text_schema(kept, contract) if is_text else pl.Schema({n: schema[n] for n in kept})
+    return Source(path=path, scan=scan.select(kept), schema=typed, is_text=is_text, rows=rows)
+
+
+def _check_features(path: Path, schema: pl.Schema, contract: Contract) -> None:
+    missing = [column.name for column in contract.features if column.name not in schema]
+    if missing:
+        raise ContractViolated(
+            f"{path.name} lacks {len(missing)} of the model's {len(contract.features)} features",
+            next_step="add or rename these columns; `shipway contract validate` tells more",
+            problems=[
+                Problem(
+                    code="contract.missing-column",
+                    message="this feature is missing",
+                    where=f"column {name}",
+                )
+                for name in missing
+            ],
+        )
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableTable:
+    lines = str(error).strip().splitlines()
+    return UnreadableTable(
+        f"{path} cannot be read as {path.suffix[1:]}: {lines[0] if lines else error!r}",
+        next_step="check that the file is whole and of the format that its name says",
+    )
