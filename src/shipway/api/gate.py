@@ -99,17 +99,17 @@ def outcomes_of(manifest: Manifest, predictor: Predictor, rows: pl.DataFrame) ->
     if not report.ok:
         raise report.error("the test table")
     objectives = manifest.objectives
-    raw = predictor.raw(compiled.encode(rows))
+    scores = predictor.predict_columns(compiled.encode(rows)).scores
     target = contract.target
     truth = rows[target.name].to_numpy() if target else np.empty(0)
     blocks = _blocks(objectives.block, rows, contract.time.name if contract.time else None)
     slices = _slices(manifest, rows)
     if manifest.task is Task.REGRESSION:
-        return regressed(truth, raw, blocks=blocks, slices=slices)
+        return regressed(truth, scores, blocks=blocks, slices=slices)
     return classified(
         objectives,
         truth,
-        raw,
+        scores,
         classes=manifest.spec.classes,
         blocks=blocks,
         slices=slices,

@@ -1,0 +1,65 @@
+"""``image``: everything a container needs to serve one version, in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from shipway.api.score import version_or_live
+from shipway.bootstrap.predictors import SETTINGS_IN_VERSION
+from shipway.bootstrap.project import Project
+from shipway.packaging.image import build, build_context
+from shipway.registry.export import export_version
+
+
+class Image(msgspec.Struct, frozen=True, kw_only=True):
+    """A build context; ``tag`` is of the image, if one was built from it."""
+
+    context: str
+    version: str
+    base: str
+    packages: int
+    size_bytes: int
+    tag: str | None
+
+
+def image(
+    project: Project,
+    out: Path,
+    *,
+    version: str | None = None,
+    base: str | None = None,
+    wheelhouse: Path | None = None,
+    tag: str | None = None,
+    tool: str = "docker",
+    force: bool = False,
+) -> Image:
+    """Make the build context of the live version (or *version*) in *out*; build it given a *tag*.
+
+    The image installs without a network from hash-locked wheels, runs as user 10001 and drains
+    on SIGTERM. Its store holds the one version, already live.
+    """
+    chosen = version_or_live(project, version)
+    files = project.registry.open_files(chosen)
+    made = build_context(
+        out,
+        version=chosen,
+        app={SETTINGS_IN_VERSION: files[SETTINGS_IN_VERSION].read_bytes()},
+        export_home=lambda home: export_version(
+            project.registry, chosen, home, by=project.who, now=project.clock()
+        ),
+        base=base,
+        wheelhouse=wheelhouse,
+        force=force,
+    )
+    if tag is not None:
+        build(made.folder, tool=tool, tag=tag)
+    return Image(
+        context=str(made.folder),
+        version=chosen.ref,
+        base=made.base,
+        packages=len(made.packages),
+        size_bytes=made.size_bytes,
+        tag=tag,
+    )

@@ -1,0 +1,35 @@
+"""A store of its own for one version, for an image to carry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from shipway.registry.opening import open_registry
+from shipway.registry.records import Version
+from shipway.registry.registry import Registry
+
+
+def export_version(
+    registry: Registry, version: Version, home: Path, *, by: str, now: datetime
+) -> Version:
+    """Make a store in the folder *home* that holds *version* alone, live on its model's endpoint.
+
+    It is version 1 there: numbers count within a store, its digest is what tells it apart.
+    """
+    files = {path: file.read_bytes() for path, file in registry.open_files(version).items()}
+    with open_registry(home) as exported:
+        copy = exported.publish(version.manifest, files, by=version.created_by, now=now)
+        exported.move_endpoint(
+            copy.model,
+            model=copy.model,
+            expected=0,
+            live=copy.number,
+            action="promote",
+            by=by,
+            reason=f"exported from {version.ref}",
+            evidence=None,
+            forced=True,
+            now=now,
+        )
+    return copy
