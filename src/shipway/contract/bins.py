@@ -41,10 +41,11 @@ def make_bins(
     *categories* those are the bins, whatever the kind. None when there is nothing to count.
     """
     if categories is not None or kind in (Kind.STRING, Kind.BOOLEAN):
-        chosen = _frequent(values, max_categories) if categories is None else list(categories)
+        named = as_booleans(values) if kind is Kind.BOOLEAN else values
+        chosen = _frequent(named, max_categories) if categories is None else list(categories)
         if not chosen:
             return None
-        return _filled_categorical(tuple(chosen[:max_categories]), values)
+        return _filled_categorical(tuple(chosen[:max_categories]), named)
     numbers = _numbers(values)
     finite = numbers[np.isfinite(numbers)]
     if finite.size == 0:
@@ -68,6 +69,8 @@ def count(bins: Bins, values: _Array) -> NDArray[np.int64]:
         slots = np.searchsorted(np.asarray(bins.edges, dtype=np.float64), present, side="right")
         counts = np.bincount(slots, minlength=len(bins.edges) + 1)
         return np.append(counts, missing.sum()).astype(np.int64)
+    if set(bins.categories) <= {"true", "false"}:
+        values = as_booleans(values)
     texts, frequencies, missing_rows = text_counts(values)
     known = dict(zip(texts, frequencies, strict=True))
     counted = [known.pop(category, 0) for category in bins.categories]
@@ -88,6 +91,15 @@ def labels(bins: Bins) -> list[str]:
     shown = [f"{edge:.6g}" for edge in bins.edges]
     between = [f"{low} to {high}" for low, high in pairwise(shown)]
     return [f"below {shown[0]}", *between, f"{shown[-1]} and above", "missing"]
+
+
+def as_booleans(values: _Array) -> _Array:
+    """Booleans that are kept as 0.0, 1.0 and NaN as the objects they stand for; else *values*."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        return array
+    named = {0.0: False, 1.0: True}
+    return np.array([named.get(value, value) for value in array.tolist()], dtype=object)
 
 
 def text_counts(values: _Array) -> tuple[list[str], list[int], int]:

@@ -193,13 +193,13 @@ def _rules(reader: ColumnReader, prepared: pl.DataFrame) -> list[_Rule]:
         return rules
     faulty = [broken for _, broken in typed]
     judged = ~pl.any_horizontal(missing, *faulty)
-    if reader.column.minimum is not None or reader.column.maximum is not None:
+    if reader.ranged and not (reader.column.minimum is reader.column.maximum is None):
         outside = judged & ~value.is_between(
             _literal(reader, reader.low), _literal(reader, reader.high)
         )
         rules.append(_Rule(reader, violations.OUT_OF_RANGE, reader.range_rejects, outside))
-    if reader.column.categories is not None:
-        known = pl.lit(pl.Series(reader.column.categories, dtype=pl.String)).implode()
+    if reader.known is not None:
+        known = pl.lit(pl.Series(sorted(reader.known), dtype=pl.String)).implode()
         unseen = judged & ~value.cast(pl.String).is_in(known)
         rules.append(_Rule(reader, violations.UNSEEN, reader.unseen_rejects, unseen))
     return rules

@@ -46,7 +46,10 @@ class ColumnReader:
         self.name = column.name
         self.kind = column.kind
         self.nullable = column.nullable
-        self.known = None if column.categories is None else frozenset(column.categories)
+        named = column.kind in (Kind.STRING, Kind.INTEGER, Kind.BOOLEAN)
+        self.known = (
+            frozenset(column.categories) if named and column.categories is not None else None
+        )
         self.ranged = column.kind in (Kind.NUMBER, Kind.INTEGER)
         self.as_float = column.kind is Kind.NUMBER or (
             column.nullable and column.kind in (Kind.INTEGER, Kind.BOOLEAN)

@@ -101,6 +101,11 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(column for column in self.columns if column.role in roles)
 
     @property
+    def kinds(self) -> dict[str, Kind]:
+        """The kind of each column by name, for ``tables.read_table``."""
+        return {column.name: column.kind for column in self.columns}
+
+    @property
     def features(self) -> tuple[Column, ...]:
         """What the model sees, in order."""
         return self.having(Role.FEATURE)
