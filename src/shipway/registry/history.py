@@ -28,6 +28,6 @@ def live_before(changes: Iterable[EndpointChange]) -> int | None:
                 trail.pop()
         elif change.action == Action.ROLLBACK and trail:
             trail[-1] = change.live
-        else:
+        elif change.live not in trail[-1:]:
             trail.append(change.live)
     return trail[-2] if len(trail) > 1 else None

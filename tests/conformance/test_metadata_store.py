@@ -1,0 +1,204 @@
+"""What every place to keep records keeps to."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.stores import files, manifest
+
+from shipway.domain.digests import canonical_json, digest_of
+from shipway.registry.oci import image_bytes, image_descriptor
+from shipway.registry.ports import MetadataStore
+from shipway.registry.records import EndpointChange, Version
+from shipway.registry.sql.migrate import migrate
+from shipway.registry.sql.sqlite import SqliteDatabase
+from shipway.registry.sql.store import SqlMetadata
+from shipway.security.keys import issue
+
+NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
+
+
+def sqlite(folder: Path) -> MetadataStore:
+    """A store in a file."""
+    database = SqliteDatabase(folder / "metadata.sqlite3")
+    migrate(database, where="a test")
+    return SqlMetadata(database)
+
+
+IMPLEMENTATIONS: dict[str, Callable[[Path], MetadataStore]] = {"sqlite": sqlite}
+
+
+@pytest.fixture(params=list(IMPLEMENTATIONS))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
+    """An empty store of each implementation."""
+    made = IMPLEMENTATIONS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+def append(store: MetadataStore, seed: str, *, model: str = "fraud", by: str = "anna") -> Version:
+    described = manifest(files(seed), model=model)
+    content = canonical_json(described)
+    image = image_descriptor(image_bytes(described, content))
+    return store.versions.append(
+        described, content=content, digest=digest_of(content), image=image, by=by, now=NOW
+    )
+
+
+def change(sequence: int, *, live: int = 1, endpoint: str = "live") -> EndpointChange:
+    return EndpointChange(
+        endpoint=endpoint,
+        model="fraud",
+        sequence=sequence,
+        action="promote",
+        before=None,
+        live=live,
+        at=NOW,
+        by="anna",
+        reason="it's 'better'; --",
+        evidence=None,
+    )
+
+
+class TestMetadataStore:
+    """The ports' promises, one a test."""
+
+    def test_versions(self, store: MetadataStore) -> None:
+        """Versions are numbered within their model, listed in order and read back equal."""
+        made = [append(store, seed) for seed in "abc"]
+        append(store, "a", model="another")
+        assert [version.number for version in made] == [1, 2, 3]
+        assert store.versions.list("fraud") == tuple(made)
+        assert store.versions.get("fraud", 2) == made[1]
+        assert store.versions.models() == {"another": 1, "fraud": 3}
+
+    def test_absent(self, store: MetadataStore) -> None:
+        """What there is not is None or empty, never an error."""
+        assert store.versions.get("fraud", 1) is None
+        assert store.versions.list("fraud") == ()
+        assert store.versions.models() == {}
+        assert store.versions.images() == ()
+        assert store.evidence.get(1) is None
+        assert store.evidence.list("fraud", 1) == ()
+        assert store.endpoints.last("live") is None
+        assert store.endpoints.history("live") == ()
+        assert store.endpoints.names() == ()
+        assert store.keys.list() == ()
+        assert store.keys.revoke("x", NOW) is None
+        assert store.revision() == 0
+
+    def test_same_digest(self, store: MetadataStore) -> None:
+        """A digest that is there already is the version that it was, by whom it was."""
+        first = append(store, "a", by="anna")
+        append(store, "b")
+        assert append(store, "a", by="ben") == first
+
+    def test_numbers_at_once(self, store: MetadataStore) -> None:
+        """Threads that append at once, some of them the same, get each number once, gap-free."""
+        seeds = [f"{index % 12}" for index in range(24)]
+        threads = [threading.Thread(target=append, args=(store, seed)) for seed in seeds]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [version.number for version in store.versions.list("fraud")] == list(range(1, 13))
+
+    def test_images(self, store: MetadataStore) -> None:
+        """The images are listed by model and number with a name to find them by."""
+        append(store, "a", model="zebra")
+        append(store, "b")
+        names = [
+            image.annotations["org.opencontainers.image.ref.name"]
+            for image in store.versions.images()
+        ]
+        assert names == ["fraud-1", "zebra-1"]
+
+    def test_text(self, store: MetadataStore) -> None:
+        """Text of every script, quotes and emptiness come back as they were."""
+        for index, text in enumerate(["Ω≈ç√ 🛫 'quoted' \"and\" --", "", "a\nb\t\\"]):
+            described = msgspec.structs.replace(manifest(files(f"{index}")), notes=(text,))
+            content = canonical_json(described)
+            image = image_descriptor(image_bytes(described, content))
+            version = store.versions.append(
+                described, content=content, digest=digest_of(content), image=image, by=text, now=NOW
+            )
+            assert store.versions.get("flight-delay", version.number) == version
+            assert (version.manifest.notes, version.created_by) == ((text,), text)
+
+    def test_time(self, store: MetadataStore) -> None:
+        """A time given in another zone is the same moment in UTC, to the microsecond."""
+        local = NOW.astimezone(timezone(timedelta(hours=5, minutes=45)))
+        append(store, "a")
+        record = store.evidence.append(
+            model="fraud", number=1, kind="gate", verdict="pass", body={}, now=local
+        )
+        assert record.created_at == NOW
+        assert record.created_at.utcoffset() == timedelta(0)
+
+    def test_evidence(self, store: MetadataStore) -> None:
+        """Evidence has growing ids and is found by id and by version."""
+        append(store, "a")
+        append(store, "b")
+        body: dict[str, object] = {"text": "é", "list": [1, 2.5, None, {"deep": True}]}
+        records = [
+            store.evidence.append(
+                model="fraud", number=number, kind="gate", verdict="fail", body=body, now=NOW
+            )
+            for number in (1, 2, 1)
+        ]
+        assert records[0].id < records[1].id < records[2].id
+        assert store.evidence.get(records[1].id) == records[1]
+        assert store.evidence.list("fraud", 1) == (records[0], records[2])
+        assert records[0].body == body
+
+    def test_sequence(self, store: MetadataStore) -> None:
+        """A change is added if its sequence is the next, and otherwise changes nothing."""
+        append(store, "a")
+        append(store, "b")
+        assert not store.endpoints.append(change(2))
+        assert store.endpoints.append(change(1))
+        assert not store.endpoints.append(change(1))
+        assert not store.endpoints.append(change(3))
+        assert store.endpoints.append(change(2, live=2))
+        assert store.endpoints.append(change(1, endpoint="other"))
+        assert store.endpoints.history("live") == (change(1), change(2, live=2))
+        assert store.endpoints.last("live") == change(2, live=2)
+        assert store.endpoints.names() == ("live", "other")
+        assert store.revision() == 3
+
+    def test_one_winner(self, store: MetadataStore) -> None:
+        """Of equal changes made at once exactly one is added."""
+        append(store, "a")
+        won: list[bool] = []
+
+        def attempt() -> None:
+            won.append(store.endpoints.append(change(1)))
+
+        threads = [threading.Thread(target=attempt) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(won) == [False] * 11 + [True]
+
+    def test_keys(self, store: MetadataStore) -> None:
+        """Keys are listed by age, read back equal, and revoked once."""
+        moments = (NOW + timedelta(seconds=2), NOW + timedelta(seconds=1))
+        records = [
+            issue(scopes=["view", "label"], now=moment, random=secrets.token_bytes)[1]
+            for moment in moments
+        ]
+        for record in records:
+            store.keys.append(record)
+        assert store.keys.list() == (records[1], records[0])
+        revoked = store.keys.revoke(records[0].id, NOW)
+        assert revoked == msgspec.structs.replace(records[0], revoked_at=NOW)
+        assert store.keys.revoke(records[0].id, NOW + timedelta(1)) == revoked
+        assert store.keys.list() == (records[1], revoked)
+        assert store.revision() == 3
