@@ -1,0 +1,143 @@
+"""``shipway contract``: infer, validate, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+from shipway.cli.failures import PASSED, WRONG_INPUT
+from shipway.cli.options import NO_OPTIONS, DryRun, Options
+from shipway.cli.output import Output, Result
+from shipway.cli.visible import number
+
+if TYPE_CHECKING:
+    from shipway.contract.frames import FrameReport
+    from shipway.contract.schema import Column, Contract
+
+_VIOLATIONS_SHOWN = 20
+
+app = App(
+    name="contract",
+    help="Infer what the data promises, show it, or hold a table against it.",
+    help_prologue="Example: shipway contract infer",
+)
+
+
+@app.command(help_prologue="Example: shipway contract infer --data data/train.parquet")
+def infer(
+    *,
+    data: Annotated[
+        Path | None, Parameter(help="The table to learn from; data.train by default.")
+    ] = None,
+    force: Annotated[bool, Parameter(help="Replace a contract.yaml that is there.")] = False,
+    dry_run: DryRun = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Infer contract.yaml from the training table.
+
+    Types, ranges, categories and shares of missing values become the promise that every later
+    table and request is held against. Read it and correct it: it is yours.
+    """
+    from shipway.api.contract import infer_contract
+
+    with options.open() as project:
+        inferred = infer_contract(project, data=data, force=force, dry_run=dry_run)
+
+    def show(output: Output) -> None:
+        _show_contract(inferred.contract, output)
+        verb = "Wrote" if inferred.written else "Would write"
+        output.line(f"{verb} {inferred.path}")
+
+    return Result(document=inferred, show=show, next_step="shipway check")
+
+
+@app.command(help_prologue="Example: shipway contract validate data/new.parquet")
+def validate(table: Path, /, *, options: Options = NO_OPTIONS) -> Result:
+    """Hold a table against the contract: every violation with row, column and rule.
+
+    The exit code is 2 when a row would be refused.
+
+    Parameters
+    ----------
+    table
+        The table to check (parquet or CSV).
+    """
+    from shipway.api.contract import validate as hold
+
+    with options.open() as project:
+        validated = hold(project, table)
+    report = validated.report
+    broken = report.total > 0
+    return Result(
+        document={
+            "table": validated.table,
+            "rows": report.rows,
+            "violations_total": report.total,
+            "violations": report.violations,
+            "warnings": report.warnings,
+            "counts": report.counts,
+            "notes": report.notes,
+        },
+        show=lambda output: _show_report(validated.table, report, output),
+        next_step="mend the rows, or the promise in contract.yaml" if broken else "shipway gate",
+        exit_code=WRONG_INPUT if broken else PASSED,
+    )
+
+
+@app.command(help_prologue="Example: shipway contract show")
+def show(*, options: Options = NO_OPTIONS) -> Result:
+    """Show the contract of the project."""
+    with options.open() as project:
+        contract = project.contract
+    return Result(
+        document=contract,
+        show=lambda output: _show_contract(contract, output),
+        next_step="shipway check",
+    )
+
+
+def _show_contract(contract: Contract, output: Output) -> None:
+    output.table(
+        ["Column", "Role", "Kind", "Missing", "Allowed"],
+        [
+            (
+                column.name,
+                column.role,
+                column.kind,
+                f"{column.null_rate:.1%}" if column.nullable else "never",
+                _allowed(column),
+            )
+            for column in contract.columns
+        ],
+        title=f"{contract.model}: {contract.task}, from {contract.rows:,} rows",
+        right=["Missing"],
+    )
+
+
+def _allowed(column: Column) -> str:
+    if column.categories is not None:
+        return _few(column.categories)
+    if column.minimum is None and column.maximum is None:
+        return ""
+    return f"{number(column.minimum)} to {number(column.maximum)}"
+
+
+def _few(names: tuple[str, ...], most: int = 6) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _show_report(table: str, report: FrameReport, output: Output) -> None:
+    for violation in report.violations[:_VIOLATIONS_SHOWN]:
+        output.line(f"Refused: {violation.problem()}", style="red")
+    more = report.total - _VIOLATIONS_SHOWN
+    if more > 0:
+        output.line(f"and {more:,} more")
+    for code, count in report.warnings.items():
+        output.line(f"Counted: {count:,} times {code}")
+    for note in report.notes:
+        output.line(f"Note: {note}")
+    if report.ok:
+        output.line(f"{table} keeps the contract.", style="green")

@@ -1,0 +1,146 @@
+"""The commands: what each is called, where it is, and what the list of commands says of it.
+
+A command's module is imported when the command is used, and the api when it runs, so that help
+answers at once. Each summary is also the first line of the command's own docstring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: ``target`` is ``module:function``, or ``module:app`` for a family of them."""
+
+    name: str
+    target: str
+    group: str
+    summary: str
+    example: str
+
+
+PREPARE, RELEASE, RUN, WATCH, SHIP = "Prepare", "Release", "Run", "Watch", "Ship elsewhere"
+GROUPS = (PREPARE, RELEASE, RUN, WATCH, SHIP)
+
+COMMANDS = (
+    Command(
+        "init",
+        "shipway.cli.init:init",
+        PREPARE,
+        "Write a first shipway.toml, guessed from the training table.",
+        "shipway init --data data/train.parquet --target late",
+    ),
+    Command(
+        "contract",
+        "shipway.cli.contract:app",
+        PREPARE,
+        "Infer what the data promises, show it, or hold a table against it.",
+        "shipway contract infer",
+    ),
+    Command(
+        "check",
+        "shipway.cli.check:check",
+        PREPARE,
+        "Check settings, contract and tables, and show where each setting comes from.",
+        "shipway check",
+    ),
+    Command(
+        "doctor",
+        "shipway.cli.doctor:doctor",
+        PREPARE,
+        "Look whether machine, packages, settings and store are fit for the work.",
+        "shipway doctor",
+    ),
+    Command(
+        "pack",
+        "shipway.cli.pack:pack",
+        RELEASE,
+        "Make a model file a version: converted, proved equal, published.",
+        "shipway pack model.joblib --trust-pickle",
+    ),
+    Command(
+        "gate",
+        "shipway.cli.gate:gate",
+        RELEASE,
+        "Judge a version by the objectives, on rows that it has not seen.",
+        "shipway gate",
+    ),
+    Command(
+        "promote",
+        "shipway.cli.promote:promote",
+        RELEASE,
+        "Let a version answer the requests, if its gate allows it.",
+        "shipway promote 2",
+    ),
+    Command(
+        "rollback",
+        "shipway.cli.rollback:rollback",
+        RELEASE,
+        "Go back to the version that answered before.",
+        'shipway rollback --reason "constant answers"',
+    ),
+    Command(
+        "versions",
+        "shipway.cli.versions:versions",
+        RELEASE,
+        "List the versions, their verdicts, and who put which live when.",
+        "shipway versions",
+    ),
+    Command(
+        "serve",
+        "shipway.cli.serve:serve",
+        RUN,
+        "Answer requests over HTTP until told to stop.",
+        "shipway serve --port 8080",
+    ),
+    Command(
+        "keys",
+        "shipway.cli.keys:app",
+        RUN,
+        "Create, list and revoke the API keys of the server.",
+        "shipway keys create --name dashboard",
+    ),
+    Command(
+        "predict",
+        "shipway.cli.predict:predict",
+        RUN,
+        "Ask a running server about the rows of a table, or about one row.",
+        "shipway predict data/new.parquet",
+    ),
+    Command(
+        "score",
+        "shipway.cli.score:score",
+        RUN,
+        "Predict a whole table offline, in bounded memory.",
+        "shipway score data/new.parquet predictions.parquet",
+    ),
+    Command(
+        "labels",
+        "shipway.cli.labels:app",
+        WATCH,
+        "Add what turned out to be true, by prediction id.",
+        "shipway labels add outcomes.csv",
+    ),
+    Command(
+        "status",
+        "shipway.cli.status:status",
+        WATCH,
+        "Show what is live, and which processes answer.",
+        "shipway status",
+    ),
+    Command(
+        "image",
+        "shipway.cli.image:image",
+        SHIP,
+        "Write all that builds a container image of the server, offline.",
+        "shipway image out/image",
+    ),
+    Command(
+        "ci",
+        "shipway.cli.ci:app",
+        SHIP,
+        "Write the workflow that checks, packs and gates every change.",
+        "shipway ci init github",
+    ),
+)

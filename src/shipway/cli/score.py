@@ -1,0 +1,75 @@
+"""``shipway score``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from shipway.cli.options import NO_OPTIONS, Options
+from shipway.cli.output import Output, Result
+from shipway.cli.visible import number
+
+if TYPE_CHECKING:
+    from shipway.batch.score import ScoreSummary
+
+
+def score(
+    table: Annotated[Path, Parameter(help="The rows to predict (parquet or CSV).")],
+    predictions: Annotated[Path, Parameter(help="Where the predictions go (parquet or CSV).")],
+    /,
+    *,
+    version: Annotated[str | None, Parameter(help="The version; the live one by default.")] = None,
+    keep_inputs: Annotated[
+        bool, Parameter(help="Write the table's own columns beside the predictions.")
+    ] = False,
+    on_bad: Annotated[
+        Literal["quarantine", "fail"],
+        Parameter(help="What becomes of rows that break the contract."),
+    ] = "quarantine",
+    max_bad_share: Annotated[
+        float, Parameter(help="The share of bad rows from which it gives up.")
+    ] = 0.05,
+    excel_safe: Annotated[
+        bool, Parameter(help="In CSV, disarm texts that a spreadsheet would run.")
+    ] = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Predict a whole table offline, in bounded memory.
+
+    The same predictor answers online, so the predictions are the same. Rows that break the
+    contract are set aside with their reasons.
+    """
+    from shipway.api.score import score as run
+
+    with options.open() as project:
+        summary = run(
+            project,
+            table,
+            predictions,
+            version=version,
+            keep_inputs=keep_inputs,
+            on_bad=on_bad,
+            max_bad_share=max_bad_share,
+            excel_safe=excel_safe,
+            progress=options.output().progress,
+        )
+    return Result(
+        document=summary,
+        show=lambda output: _show(summary, output),
+        next_step="shipway labels add TABLE, once the outcomes are known",
+    )
+
+
+def _show(summary: ScoreSummary, output: Output) -> None:
+    output.line(
+        f"Predicted {summary.rows - summary.bad_rows:,} of {summary.rows:,} rows in"
+        f" {number(summary.seconds, digits=3)} s"
+        f" ({number(summary.rows_per_s, digits=3)} rows/s) into {summary.output}",
+        style="green",
+    )
+    for code, count in summary.warnings.items():
+        output.line(f"Counted: {count:,} times {code}")
+    if summary.quarantine is not None:
+        output.warn(f"{summary.bad_rows:,} rows were set aside in {summary.quarantine}")
