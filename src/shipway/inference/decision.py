@@ -82,11 +82,11 @@ class DecisionRule:
         None when all are good, which is told at the price of one or two reductions.
         """
         if self.width is None:
-            good = np.asarray(np.isfinite(raw))
+            good: NDArray[np.bool_] = np.isfinite(raw)
         elif raw.size == 0 or (raw.min() >= -_SLACK and raw.max() <= 1 + _SLACK):
             return None  # NaN makes both comparisons false
         else:
-            good = ((raw >= -_SLACK) & (raw <= 1 + _SLACK)).all(axis=1)
+            good = np.logical_and.reduce((raw >= -_SLACK) & (raw <= 1 + _SLACK), axis=1)
         return None if good.all() else ~good
 
     def decide(self, raw: NDArray[np.float64]) -> Decided:

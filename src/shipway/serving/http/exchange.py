@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from shipway.serving.http.responses import Refusal, Responder
 
@@ -26,8 +26,9 @@ class Channel(Protocol):
 class Exchange:
     """One request and the place of its answer in the order of its connection.
 
-    ``headers`` holds the few that are looked at, names in lower case. ``route`` and ``caller``
-    are the application's. ``started`` and ``deadline`` are in the loop's seconds.
+    ``headers`` holds the few that are looked at, names in lower case. ``caller`` is for
+    the application to fill in. ``started`` (first byte), ``received`` (last byte) and ``deadline``
+    are in the loop's seconds.
     """
 
     __slots__ = (
@@ -37,9 +38,9 @@ class Exchange:
         "deadline",
         "headers",
         "method",
+        "received",
         "received_at_ns",
         "response",
-        "route",
         "started",
         "target",
     )
@@ -49,9 +50,9 @@ class Exchange:
         self.method = b""
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.route: Any = None
         self.caller = ""
         self.started = started
+        self.received = started
         self.received_at_ns = 0
         self.deadline = _NEVER
         self.response: bytes | None = None

@@ -207,6 +207,7 @@ class RequestReader:
             return
         exchange, body, refusal = self._exchange, self._body, self._refusal
         self.current, self._body, self._refusal = None, b"", None
+        exchange.received = self._clock()
         exchange.received_at_ns = time_ns()
         exchange.deadline = exchange.started + self._limits.request_timeout_s
         if refusal is None:

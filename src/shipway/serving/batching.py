@@ -1,0 +1,212 @@
+"""Drain batching: what arrives in one turn of the loop is one call of the model.
+
+Nobody waits for a batch window, and a lone request pays nothing. The queue is bounded in rows;
+what finds no place is refused at once, and what is past its deadline or whose client has left is
+never given to the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from shipway.errors import DeadlineExceeded, Overloaded, PredictionFailed, ShipwayError
+from shipway.inference.predictor import Answer, Outcome, Predictor, Request
+from shipway.serving.codec import Codec, Decoded, Wanted
+from shipway.serving.counters import Counter, CounterFile
+from shipway.serving.http.exchange import Exchange
+from shipway.serving.http.responses import Refusal
+from shipway.serving.statuses import http_status
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    exchange: Exchange
+    request: Request
+    rows: int
+    codec: Codec
+    wanted: Wanted
+
+
+@dataclass(slots=True)
+class _Group:
+    """What waits for one predictor, and what was turned away from it in the same turn."""
+
+    waiting: list[_Waiting] = field(default_factory=list)
+    turned_away: list[tuple[Request, ShipwayError, int]] = field(default_factory=list)
+
+
+class Batcher:
+    """Gathers inference requests until the loop has read what there is, then answers them all."""
+
+    def __init__(
+        self,
+        *,
+        queue_rows: int,
+        counters: CounterFile,
+        clock: Callable[[], float],
+    ) -> None:
+        self._limit = queue_rows
+        self._clock = clock
+        self._counters = counters
+        self._figures: dict[Predictor, _Figures] = {}
+        self._groups: dict[Predictor, _Group] = {}
+        self._rows = 0
+
+    def add(self, exchange: Exchange, decoded: Decoded, predictor: Predictor, codec: Codec) -> None:
+        """Let *decoded* wait for the model; raises Refusal (503) if the queue is full.
+
+        A request larger than the whole queue is taken when it is alone.
+        """
+        request = Request(decoded.id, decoded.columns, exchange.caller, exchange.received_at_ns)
+        group = self._group(predictor)
+        if self._rows and self._rows + decoded.rows > self._limit:
+            error = self._overloaded()
+            empty = Request(request.id, {}, request.caller, request.received_at_ns)
+            group.turned_away.append((empty, error, decoded.rows))
+            raise Refusal(error)
+        self._rows += decoded.rows
+        group.waiting.append(_Waiting(exchange, request, decoded.rows, codec, decoded.wanted))
+
+    def forget(self, predictor: Predictor) -> None:
+        """Drop what is kept for *predictor*, which answers nothing any more."""
+        self._figures.pop(predictor, None)
+
+    def _group(self, predictor: Predictor) -> _Group:
+        if not self._groups:
+            asyncio.get_running_loop().call_soon(self._drain)
+        group = self._groups.get(predictor)
+        if group is None:
+            group = self._groups[predictor] = _Group()
+        return group
+
+    def _drain(self) -> None:
+        groups, self._groups, self._rows = self._groups, {}, 0
+        for predictor, group in groups.items():
+            figures = self._figures.get(predictor)
+            if figures is None:
+                figures = self._figures[predictor] = _Figures(self._counters, predictor)
+            self._answer(predictor, group, figures)
+
+    def _answer(self, predictor: Predictor, group: _Group, figures: _Figures) -> None:
+        now = self._clock()
+        due: list[_Waiting] = []
+        late: list[_Waiting] = []
+        for one in group.waiting:
+            if one.exchange.abandoned:
+                continue
+            (due if now < one.exchange.deadline else late).append(one)
+        turned_away = [
+            *group.turned_away,
+            *((one.request, _late(), one.rows) for one in late),
+        ]
+        began = perf_counter()
+        outcomes = self._outcomes(predictor, due)
+        if due:
+            figures.count_batch(sum(one.rows for one in due), perf_counter() - began)
+        if turned_away:
+            self._record(predictor, turned_away, figures)
+        for one in late:
+            one.exchange.refuse(Refusal(_late()))
+        now = self._clock()
+        for one, outcome in zip(due, outcomes, strict=True):
+            exchange = one.exchange
+            figures.count(outcome, one.rows, now - exchange.received)
+            if isinstance(outcome, Answer):
+                _send(exchange, *one.codec.encode(outcome, one.wanted))
+            else:
+                exchange.refuse(Refusal(outcome))
+
+    def _outcomes(self, predictor: Predictor, due: list[_Waiting]) -> list[Outcome]:
+        """One outcome each, whatever happens: no request may be left without an answer."""
+        if not due:
+            return []
+        try:
+            return predictor.predict([one.request for one in due])
+        except ShipwayError as error:
+            return [error] * len(due)
+        except Exception:  # an outermost loop: a fault of ours must not end the worker
+            _log.exception("predicting failed", extra={"version": predictor.served.ref})
+            failed = PredictionFailed(
+                "the server failed to predict", next_step="look at the server's log"
+            )
+            return [failed] * len(due)
+
+    def _record(
+        self,
+        predictor: Predictor,
+        turned_away: list[tuple[Request, ShipwayError, int]],
+        figures: _Figures,
+    ) -> None:
+        requests, errors, rows = zip(*turned_away, strict=True)
+        for error in errors:
+            figures.count(error, 0, 0.0)
+        try:
+            predictor.record_refused(requests, errors, rows)
+        except ShipwayError as error:
+            _log.warning("an event was lost: %s", error.message)
+
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(
+            f"{self._rows} rows wait for the model already",
+            next_step="try again after Retry-After seconds, or raise serve.queue_rows",
+            retry_after_s=1,
+        )
+
+
+def _late() -> DeadlineExceeded:
+    return DeadlineExceeded(
+        "the time for this request was over before the model could begin",
+        next_step="send smaller requests, or raise serve.request_timeout_s",
+    )
+
+
+def _send(exchange: Exchange, body: bytes, json_length: int | None) -> None:
+    if json_length is None:
+        exchange.answer_json(body)
+    else:
+        exchange.answer(
+            200,
+            body,
+            content_type=b"application/octet-stream",
+            headers=b"Inference-Header-Content-Length: %d\r\n" % json_length,
+        )
+
+
+class _Figures:
+    """The counters of one version, looked up once."""
+
+    def __init__(self, counters: CounterFile, predictor: Predictor) -> None:
+        served = predictor.served
+        self._labels = (served.endpoint, served.model, str(served.number))
+        self._counters = counters
+        self._seconds = counters.histogram("shipway_request_duration_seconds", *self._labels)
+        self._batch_rows = counters.histogram("shipway_batch_rows", *self._labels)
+        self._batch_seconds = counters.histogram("shipway_batch_duration_seconds", *self._labels)
+        self._rows = counters.counter("shipway_rows_total", *self._labels)
+        self._answered = counters.counter("shipway_requests_total", *self._labels, "200")
+
+    def count_batch(self, rows: int, seconds: float) -> None:
+        """Count one call of the model."""
+        self._batch_rows.observe(rows)
+        self._batch_seconds.observe(seconds)
+
+    def count(self, outcome: Outcome, rows: int, seconds: float) -> None:
+        """Count one request and how it ended."""
+        if isinstance(outcome, Answer):
+            self._answered.add()
+            self._rows.add(rows)
+            self._seconds.observe(seconds)
+            for code, number in outcome.warnings.items():
+                self._counter("shipway_warnings_total", code).add(number)
+        else:
+            self._counter("shipway_requests_total", str(http_status(outcome))).add()
+            self._counter("shipway_errors_total", outcome.code).add()
+
+    def _counter(self, family: str, label: str) -> Counter:
+        return self._counters.counter(family, *self._labels, label)

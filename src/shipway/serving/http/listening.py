@@ -1,0 +1,120 @@
+"""Accepting connections on a socket that several processes share, and ending them in time.
+
+One connection is accepted a turn of the loop: when several workers wake for the same burst, each
+takes a share of it instead of the first taking all. The loop's own server would take all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable
+from time import time
+
+from shipway.serving.http.connection import Connection, Shared
+
+_TICK_S = 0.25
+_PAUSE_S = 0.2
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class Listener:
+    """Turns a listening socket into connections; also the clock that their deadlines go by."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        shared: Shared,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        accepted: Callable[[], None],
+    ) -> None:
+        self._socket = listening
+        self._shared = shared
+        self._loop = loop
+        self._accepted = accepted
+        self._accepting = False
+        self._paused = False
+        self._opening: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._socket.setblocking(False)
+        self._accepting = True
+        self._resume()
+        self._tick()
+
+    def stop_accepting(self) -> None:
+        """Accept no more; what was accepted goes on."""
+        if self._accepting:
+            self._accepting = False
+            if not self._paused:
+                self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def close(self) -> None:
+        """Cut every connection and stop the clock."""
+        self.stop_accepting()
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._shared.connections):
+            connection.abort()
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing is asked."""
+        for connection in list(self._shared.connections):
+            connection.close_if_idle()
+
+    @property
+    def busy(self) -> int:
+        """How many connections there are."""
+        return len(self._shared.connections) + len(self._opening)
+
+    def _accept(self) -> None:
+        if self.busy >= self._shared.limits.max_connections:
+            self._pause()
+            return
+        try:
+            connection, _ = self._socket.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another worker was quicker, or the client has left
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self._pause()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._accepted()
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(lambda: Connection(self._shared), connection)
+        )
+        self._opening.add(task)
+        task.add_done_callback(self._opened)
+
+    def _opened(self, task: asyncio.Task[object]) -> None:
+        self._opening.discard(task)
+        if not task.cancelled():
+            task.exception()  # the client left before the connection was made
+
+    def _pause(self) -> None:
+        """Leave new connections to the other workers and to the backlog for a moment."""
+        if not self._paused:
+            self._paused = True
+            self._loop.remove_reader(self._socket.fileno())
+            self._loop.call_later(_PAUSE_S, self._resume)
+
+    def _resume(self) -> None:
+        self._paused = False
+        if self._accepting:
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def _tick(self) -> None:
+        self._shared.responder.tick(time())
+        now = self._loop.time()
+        for connection in list(self._shared.connections):
+            if now >= connection.deadline:
+                connection.expire()
+        self._timer = self._loop.call_later(_TICK_S, self._tick)

@@ -1,0 +1,204 @@
+"""Following the registry: load, verify, warm up, then route; never the other way round.
+
+It runs in a thread of its own so that loading a version holds up nobody. A version that cannot
+be loaded leaves the one before it in place, and the worker's status says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from time import monotonic, time_ns
+from types import MappingProxyType
+
+from shipway.domain.events import EventSink
+from shipway.errors import PredictionFailed, ShipwayError
+from shipway.inference.predictor import Predictor
+from shipway.registry.records import EndpointState
+from shipway.serving.access import Access
+from shipway.serving.routing import Routing, RoutingSource, RoutingState, Served
+from shipway.serving.status import EndpointStatus
+from shipway.serving.statuses import http_status
+
+_log = logging.getLogger(__name__)
+_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """A new routing, what it says of each endpoint, and the predictors that it no longer needs."""
+
+    routing: Routing
+    endpoints: dict[str, EndpointStatus]
+    retired: tuple[Predictor, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is an endpoint to answer for, and each with a live version is."""
+        told = self.endpoints.values()
+        return any(one.live is not None for one in told) and not any(
+            one.live is None and one.error for one in told
+        )
+
+    @property
+    def error(self) -> str:
+        """What could not be loaded, in a line each."""
+        return "\n".join(
+            f"{name}: {one.error}" for name, one in self.endpoints.items() if one.error
+        )
+
+
+def refresh(
+    current: Routing,
+    state: RoutingState,
+    source: RoutingSource,
+    *,
+    sink: EventSink,
+    authentication: bool,
+    clock: Callable[[], datetime],
+) -> Refreshed:
+    """The routing for *state*: what *current* serves already is kept, the rest is loaded.
+
+    Whatever a version does when it is loaded, except ending the process, ends here.
+    """
+    endpoints: dict[str, Served] = {}
+    told: dict[str, EndpointStatus] = {}
+    for wanted in state.endpoints:
+        before = current.endpoints.get(wanted.endpoint)
+        error = ""
+        served: Served | None = None
+        if wanted.live is not None:
+            served, error = _served(wanted, before, source, sink)
+        if served is not None:
+            endpoints[wanted.endpoint] = served
+        told[wanted.endpoint] = EndpointStatus(
+            model=wanted.model,
+            live=None if served is None else served.predictor.served.number,
+            sequence=wanted.sequence,
+            error=error,
+        )
+    kept = {served.predictor for served in endpoints.values()}
+    retired = [one.predictor for one in current.endpoints.values() if one.predictor not in kept]
+    access = Access(state.keys, clock) if authentication else None
+    routing = Routing(state.revision, MappingProxyType(endpoints), access)
+    return Refreshed(routing, told, tuple(retired))
+
+
+def _served(
+    wanted: EndpointState, before: Served | None, source: RoutingSource, sink: EventSink
+) -> tuple[Served | None, str]:
+    if before is not None:
+        serves = before.predictor.served
+        if (serves.model, serves.number) == (wanted.model, wanted.live):
+            return Served(wanted, before.predictor, before.codec, before.metadata), ""
+    try:
+        return Served.of(wanted, _load(wanted, source, sink)), ""
+    except ShipwayError as error:
+        _log.error("cannot load %s@%s: %s", wanted.model, wanted.live, error)
+        return before, f"{error.message} [{error.code}]"
+
+
+def _load(wanted: EndpointState, source: RoutingSource, sink: EventSink) -> Predictor:
+    try:
+        loaded = source.load(wanted)
+        predictor = Predictor(loaded.served, loaded.model, sink, time_ns, status_of=http_status)
+        try:
+            predictor.warm_up()
+        except BaseException:
+            predictor.close()
+            raise
+    except ShipwayError:
+        raise
+    except Exception as error:  # a model's library may raise anything
+        raise PredictionFailed(
+            f"loading {wanted.model}@{wanted.live} raised {type(error).__name__}: {error}",
+            next_step="promote another version; see the server's log",
+        ) from error
+    return predictor
+
+
+class Follower:
+    """The thread that asks the registry again and again, and hands over each new routing.
+
+    *install* is called in this thread with what was loaded; when it returns, the new routing
+    answers and nothing waits for the old one any more.
+    """
+
+    def __init__(
+        self,
+        *,
+        open_source: Callable[[], RoutingSource],
+        install: Callable[[Refreshed], None],
+        failed: Callable[[str], None],
+        sink: EventSink,
+        authentication: bool,
+        clock: Callable[[], datetime],
+        poll_s: float,
+    ) -> None:
+        self._open_source = open_source
+        self._install = install
+        self._failed = failed
+        self._sink = sink
+        self._authentication = authentication
+        self._clock = clock
+        self._poll_s = poll_s
+        self._routing = Routing()
+        self._retry_at = float("inf")
+        self._broken = False
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="follow-registry", daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Stop and close what is served; a load that hangs is left behind after *timeout_s*."""
+        self._stopping.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        source: RoutingSource | None = None
+        while not self._stopping.is_set():
+            try:
+                source = source or self._open_source()
+                self._look(source)
+                if self._broken:
+                    self._report("")
+            except ShipwayError as error:  # the store is away: serve on with what there is
+                _log.warning("cannot follow the registry: %s", error.message)
+                self._report(f"{error.message} [{error.code}]")
+            except Exception as error:  # an outermost loop: a worker that follows no more is lost
+                _log.exception("cannot follow the registry")
+                self._report(f"{type(error).__name__}: {error}")
+            self._stopping.wait(self._poll_s)
+        for served in self._routing.endpoints.values():
+            served.predictor.close()
+        if source is not None:
+            source.close()
+
+    def _report(self, error: str) -> None:
+        self._broken = bool(error)
+        self._failed(error)
+
+    def _look(self, source: RoutingSource) -> None:
+        due = monotonic() >= self._retry_at
+        if source.revision() == self._routing.revision and not due:
+            return
+        state = source.state()
+        refreshed = refresh(
+            self._routing,
+            state,
+            source,
+            sink=self._sink,
+            authentication=self._authentication,
+            clock=self._clock,
+        )
+        self._retry_at = monotonic() + _RETRY_S if refreshed.error else float("inf")
+        self._routing = refreshed.routing
+        self._install(refreshed)
+        for predictor in refreshed.retired:
+            predictor.close()

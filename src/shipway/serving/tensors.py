@@ -1,0 +1,72 @@
+"""The binary tensor extension: little-endian values after the JSON, one blob a tensor.
+
+Source: the ``binary_tensor_data`` extension of the Open Inference Protocol. BOOL is one byte;
+BYTES is, for each element, a 4-byte length and so many bytes of UTF-8.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shipway.domain.events import Scalar
+
+_DTYPES = {
+    "BOOL": "<u1", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8",
+    "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
+    "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+_LENGTH = struct.Struct("<I")
+
+
+def read_tensor(datatype: str, blob: memoryview, rows: int) -> NDArray[np.generic] | list[Scalar]:
+    """The *rows* values in *blob*: strings as a list, everything else as an array.
+
+    Raises ValueError, saying what is wrong, if the blob does not hold exactly so many.
+    """
+    if datatype == "BYTES":
+        return _read_strings(blob, rows)
+    dtype = np.dtype(_DTYPES[datatype])
+    if len(blob) != rows * dtype.itemsize:
+        raise ValueError(f"{len(blob)} bytes are not {rows} values of {datatype}")
+    array = np.frombuffer(blob, dtype=dtype)
+    if datatype == "BOOL":
+        if array.size and array.max() > 1:
+            raise ValueError("a BOOL is a byte that is 0 or 1")
+        return array.astype(np.bool_)
+    if datatype == "BF16":
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array
+
+
+def write_tensor(datatype: str, values: list[Any]) -> bytes:
+    """*values* as a blob."""
+    if datatype == "BYTES":
+        parts: list[bytes] = []
+        for value in values:
+            text = str(value).encode()
+            parts += (_LENGTH.pack(len(text)), text)
+        return b"".join(parts)
+    return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+
+
+def _read_strings(blob: memoryview, rows: int) -> list[Scalar]:
+    values: list[Scalar] = []
+    position, end = 0, len(blob)
+    while position < end:
+        if position + 4 > end or len(values) == rows:
+            break
+        (length,) = _LENGTH.unpack_from(blob, position)
+        position += 4 + length
+        if position > end:
+            break
+        try:
+            values.append(str(blob[position - length : position], "utf-8"))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"element {len(values)} is not UTF-8") from error
+    if position != end or len(values) != rows:
+        raise ValueError(f"{end} bytes are not {rows} strings with their lengths")
+    return values

@@ -1,0 +1,210 @@
+"""A prediction worker: one process, one loop, one port shared with its siblings.
+
+It puts the parts together and owns their order: load before accepting, swap whole, and on
+SIGTERM readiness first, then a wait, then no more connections, then what is under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import uvloop
+
+from shipway.domain.events import EventSink
+from shipway.domain.times import system_clock
+from shipway.serving.child import Child, watch_parent
+from shipway.serving.counters import SUFFIX, CounterFile
+from shipway.serving.dataplane import DataPlane
+from shipway.serving.http.connection import Shared
+from shipway.serving.http.limits import Limits
+from shipway.serving.http.listening import Listener
+from shipway.serving.http.responses import Responder
+from shipway.serving.reloading import Follower, Refreshed
+from shipway.serving.routing import RoutingSource
+from shipway.serving.status import WorkerStatus, remove_worker, write_worker
+
+_log = logging.getLogger(__name__)
+METRICS_FOLDER = "metrics"
+"""Where the workers' counters are, under ``run/``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """How a worker behaves; ``run`` is the folder of the server's state."""
+
+    run: Path
+    authentication: bool = True
+    limits: Limits = field(default_factory=Limits)
+    drain_wait_s: float = 2.0
+    drain_timeout_s: float = 30.0
+    poll_s: float = 0.15
+
+
+class Worker:
+    """One worker's life; make it and run it inside its loop."""
+
+    def __init__(
+        self,
+        child: Child,
+        *,
+        open_source: Callable[[], RoutingSource],
+        sink: EventSink,
+        options: WorkerOptions,
+        clock: Callable[[], datetime] = system_clock,
+    ) -> None:
+        self._child = child
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._counters = CounterFile(options.run / METRICS_FOLDER / f"{child.name}{SUFFIX}")
+        self._plane = DataPlane(
+            limits=options.limits, counters=self._counters, clock=self._loop.time
+        )
+        self._responder = Responder()
+        shared = Shared(self._plane, options.limits, self._responder, self._loop.time)
+        connections = self._counters.counter("shipway_connections_total")
+        self._listener = Listener(child.socket, shared, self._loop, accepted=connections.add)
+        self._follower = Follower(
+            open_source=open_source,
+            install=self._install,
+            failed=self._failed,
+            sink=sink,
+            authentication=options.authentication,
+            clock=clock,
+            poll_s=options.poll_s,
+        )
+        self._status = WorkerStatus(pid=os.getpid(), name=child.name)
+        self._looked = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._force = asyncio.Event()
+        self._ended = threading.Event()
+
+    async def run(self) -> int:
+        """Serve until told to stop; the exit code: 0 after a whole drain, 1 when it was forced."""
+        # The file is there before anything is read, so that a promotion waits for this worker.
+        self._tell(self._status)
+        watch_parent(self._child, self._orphaned)
+        self._follower.start()
+        try:
+            await self._first_of(self._looked, self._stop)
+            if not self._stop.is_set():
+                self._listener.start()
+            await self._stop.wait()
+            return await self._drain()
+        finally:
+            self._ended.set()
+            self._listener.close()
+            await asyncio.sleep(0)
+            self._follower.stop(timeout_s=2.0)
+            remove_worker(self._options.run, self._status.pid)
+
+    def stop(self) -> None:
+        """Begin to drain; asked a second time, end at once."""
+        (self._force if self._stop.is_set() else self._stop).set()
+
+    async def _drain(self) -> int:
+        self._plane.draining = True
+        self._responder.closing = True
+        self._tell(WorkerStatus(pid=self._status.pid, name=self._status.name))
+        await self._first_of(self._force, timeout_s=self._options.drain_wait_s)
+        self._listener.stop_accepting()
+        until = self._loop.time() + self._options.drain_timeout_s
+        while self._listener.busy and self._loop.time() < until and not self._force.is_set():
+            self._listener.close_idle()
+            await self._first_of(self._force, timeout_s=0.05)
+        if self._listener.busy:
+            _log.warning("%d connections were cut at the end of the drain", self._listener.busy)
+        return 1 if self._force.is_set() else 0
+
+    async def _first_of(self, *events: asyncio.Event, timeout_s: float | None = None) -> None:
+        waiting = [self._loop.create_task(event.wait()) for event in events]
+        await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    def _orphaned(self) -> None:
+        """The supervisor is gone: drain, and if that does not end, end anyhow."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        if not self._ended.wait(self._options.drain_wait_s + self._options.drain_timeout_s):
+            os._exit(1)
+
+    # ---- in the follower's thread -------------------------------------------------------------
+
+    def _install(self, refreshed: Refreshed) -> None:
+        """Swap on the loop, wait until nothing waits for the old routing, then acknowledge."""
+        swapped = threading.Event()
+
+        def swap() -> None:
+            self._plane.install(refreshed.routing, ready=refreshed.ready)
+            # Batches gathered before the swap were scheduled before this, and run before it.
+            self._loop.call_soon(swapped.set)
+            self._looked.set()
+
+        self._loop.call_soon_threadsafe(swap)
+        while not swapped.wait(0.1):
+            if self._ended.is_set():
+                return
+        self._tell(
+            WorkerStatus(
+                pid=self._status.pid,
+                name=self._status.name,
+                revision=refreshed.routing.revision,
+                ready=refreshed.ready,
+                endpoints=refreshed.endpoints,
+                error=refreshed.error,
+            )
+        )
+
+    def _failed(self, error: str) -> None:
+        """The registry could not be followed: say so, and let readiness be asked."""
+        if self._status.error != error:
+            self._tell(_with_error(self._status, error))
+        self._loop.call_soon_threadsafe(self._looked.set)
+
+    def _tell(self, status: WorkerStatus) -> None:
+        """Keep *status*; once the drain has begun, nothing says ready any more."""
+        if self._plane.draining and status.ready:
+            return
+        self._status = status
+        write_worker(self._options.run, status)
+
+
+def run_worker(
+    child: Child,
+    *,
+    open_source: Callable[[], RoutingSource],
+    sink: EventSink,
+    options: WorkerOptions,
+) -> int:
+    """Run one worker until it is told to stop; the exit code of the process.
+
+    *open_source* is called in the thread that uses the source. *sink* is used on the loop's
+    thread and is the caller's to close afterwards.
+    """
+
+    async def serve() -> int:
+        worker = Worker(child, open_source=open_source, sink=sink, options=options)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+        return await worker.run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(serve())
+
+
+def _with_error(status: WorkerStatus, error: str) -> WorkerStatus:
+    return WorkerStatus(
+        pid=status.pid,
+        name=status.name,
+        revision=status.revision,
+        ready=status.ready,
+        endpoints=status.endpoints,
+        error=error,
+    )
