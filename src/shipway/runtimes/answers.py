@@ -13,7 +13,8 @@ from shipway.domain.model import Kind, ModelSpec
 from shipway.errors import PredictionFailed, ShipwayError
 from shipway.runtimes.port import Columns
 
-_PROBABILITY_SLACK = 1e-3
+_PROBABILITY_SLACK = 1e-6
+_SUM_SLACK = 1e-3
 
 
 @contextmanager
@@ -68,7 +69,8 @@ def codes(values: NDArray[Any], categories: tuple[Any, ...]) -> NDArray[np.float
 def checked(spec: ModelSpec, raw: Any, rows: int) -> NDArray[np.float64]:
     """The answer of a model in the port's form, or :class:`PredictionFailed`.
 
-    Binary models may answer with one column, the probability of the last class.
+    Binary models may answer with one column, the probability of the last class. NaN passes: whose
+    row it is, and what becomes of the others, is for the caller to say.
     """
     answer = np.asarray(raw, dtype=np.float64)
     width = len(spec.classes)
@@ -81,8 +83,6 @@ def checked(spec: ModelSpec, raw: Any, rows: int) -> NDArray[np.float64]:
         answer = np.column_stack((1.0 - positive, positive))
     elif answer.shape != (rows, width):
         raise _nonsense(f"an array of shape {answer.shape} for {rows} rows of {width} classes")
-    if not np.isfinite(answer).all():
-        raise _nonsense("NaN or infinity")
     return answer
 
 
@@ -90,11 +90,13 @@ def check_probabilities(spec: ModelSpec, answer: NDArray[np.float64]) -> str:
     """Why *answer* cannot be class probabilities, or an empty text."""
     if not spec.classes:
         return ""
+    if not np.isfinite(answer).all():
+        return "some of its answers are NaN or infinite"
     low, high = float(answer.min()), float(answer.max())
     if low < -_PROBABILITY_SLACK or high > 1 + _PROBABILITY_SLACK:
         return f"its answers reach from {low:.4g} to {high:.4g}"
     sums = answer.sum(axis=1)
-    if float(np.abs(sums - 1).max()) > _PROBABILITY_SLACK:
+    if float(np.abs(sums - 1).max()) > _SUM_SLACK:
         return f"its answers add up to between {sums.min():.4g} and {sums.max():.4g} in a row"
     return ""
 
@@ -112,6 +114,5 @@ def strings(spec: ModelSpec) -> list[str]:
 def _nonsense(what: str) -> PredictionFailed:
     return PredictionFailed(
         f"the model answered with {what}, which is no prediction",
-        next_step="find the row with the contract's ranges in mind; the model may not take missing"
-        " values",
+        next_step="pack the model again; its outputs are not what its manifest says",
     )

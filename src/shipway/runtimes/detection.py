@@ -60,20 +60,29 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
 _Opener = Callable[[bytes], bytes]
 
 
-def _head_of(opener: Callable[[io.BytesIO], io.BufferedIOBase]) -> _Opener:
-    def head(data: bytes) -> bytes:
-        with opener(io.BytesIO(data)) as stream:
-            return stream.read(_HEAD_BYTES)
+def _inflate(data: bytes) -> bytes:
+    return zlib.decompressobj().decompress(data, _HEAD_BYTES)
 
-    return head
+
+def _gunzip(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+        return stream.read(_HEAD_BYTES)
+
+
+def _bunzip(data: bytes) -> bytes:
+    return bz2.BZ2Decompressor().decompress(data, _HEAD_BYTES)
+
+
+def _unxz(data: bytes) -> bytes:
+    return lzma.LZMADecompressor().decompress(data, _HEAD_BYTES)
 
 
 _COMPRESSED: tuple[tuple[bytes, _Opener], ...] = (
-    (b"\x78", lambda data: zlib.decompressobj().decompress(data, _HEAD_BYTES)),
-    (b"\x1f\x8b", _head_of(lambda stream: gzip.GzipFile(fileobj=stream))),
-    (b"BZh", _head_of(lambda stream: bz2.BZ2File(stream))),
-    (b"\xfd7zXZ\x00", _head_of(lambda stream: lzma.LZMAFile(stream))),
-    (b"\x5d\x00\x00", _head_of(lambda stream: lzma.LZMAFile(stream))),
+    (b"\x78", _inflate),
+    (b"\x1f\x8b", _gunzip),
+    (b"BZh", _bunzip),
+    (b"\xfd7zXZ\x00", _unxz),
+    (b"\x5d\x00\x00", _unxz),
 )
 
 
@@ -185,4 +194,6 @@ def _is_compressed_pickle(data: bytes) -> bool:
 
 def _is_onnx(head: bytes) -> bool:
     """Protobuf has no magic: field 1 (``ir_version``, a small number), then 2, 7 or 8 of it."""
-    return len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in (0x12, 0x3A, 0x42)
+    return (
+        len(head) > 3 and head[0] == 0x08 and 1 <= head[1] <= 32 and head[2] in (0x12, 0x3A, 0x42)
+    )

@@ -16,7 +16,7 @@ from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage, ModelFileError
 from shipway.runtimes.answers import checked, codes, foreign, rows_of
 from shipway.runtimes.port import Columns, Facts, Model
-from shipway.runtimes.values import plain_parameters, plain_scalar
+from shipway.runtimes.values import plain_parameters
 from shipway.runtimes.versions import check_version
 
 MAIN_FILE = "model.lightgbm.txt"
@@ -125,7 +125,7 @@ def column_names(model: Any) -> tuple[str, ...] | None:
     return None if all(_UNNAMED.fullmatch(name) for name in names) else names
 
 
-def options(model: Any, facts: Facts, spec: ModelSpec) -> dict[str, Scalar]:
+def options(model: Any, spec: ModelSpec) -> dict[str, Scalar]:
     """Which inputs are categories that LightGBM codes itself."""
     named = categorical(model, spec)
     return {"categorical": msgspec.json.encode(named).decode()} if named else {}
@@ -142,10 +142,10 @@ def categorical(model: Any, spec: ModelSpec) -> list[str]:
         return []
     text = booster.model_to_string(num_iteration=1)
     infos = re.search(r"^feature_infos=(.*)$", text, re.MULTILINE)
-    assert infos is not None, "LightGBM always writes feature_infos"
+    kinds = infos[1].split(" ") if infos else []
     named = [
         one.name
-        for one, info in zip(spec.inputs, infos[1].split(" "), strict=True)
+        for one, info in zip(spec.inputs, kinds, strict=False)
         if not info.startswith("[") and (info != "none" or one.kind == "string")
     ]
     if len(named) != len(booster.pandas_categorical):
@@ -162,7 +162,11 @@ def save(model: Any) -> tuple[str, bytes]:
     return MAIN_FILE, booster_of(model).model_to_string().encode()
 
 
-def category_values(model: Any) -> list[list[Scalar]]:
-    """The categories of every categorical column, as plain values."""
-    known = booster_of(model).pandas_categorical or []
-    return [[plain_scalar(value) for value in values] for values in known]
+def as_estimator(booster: Any) -> Any:
+    """A bare booster with as much of scikit-learn's interface as the converters ask for."""
+    from onnxmltools.convert.lightgbm._parse import WrappedBooster
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+    kind = ClassifierMixin if describe(booster).classes else RegressorMixin
+    bases = (WrappedBooster, kind, BaseEstimator)
+    return type("LGBMBooster", bases, {"__module__": "lightgbm.booster"})(booster)

@@ -29,7 +29,7 @@ class Model(Protocol):
         """Class probabilities of shape (n, len(classes)), or values of shape (n,) in regression.
 
         Raises :class:`~shipway.errors.PredictionFailed` if the library does, if there is no row,
-        if a column is not there, or if an answer is not a finite number.
+        or if a column is not there. A row of NaN is handed on: its caller alone has failed.
         """
 
     def close(self) -> None:
@@ -98,7 +98,7 @@ class Library(Protocol):
     def describe(self, model: Any) -> Facts:
         """What *model* says about itself."""
 
-    def options(self, model: Any, facts: Facts, spec: ModelSpec) -> dict[str, Scalar]:
+    def options(self, model: Any, spec: ModelSpec) -> dict[str, Scalar]:
         """What a loader must know beside the file to feed *model* as it was fed in training."""
 
     def wrap(self, model: Any, spec: ModelSpec, *, threads: int = 1) -> Model:

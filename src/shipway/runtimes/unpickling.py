@@ -59,7 +59,7 @@ def unpickle(data: bytes, name: str, *, trusted: bool) -> tuple[Any, tuple[str, 
             raise _class_gone(error, name) from error
         except (pickle.UnpicklingError, EOFError, zlib.error, OSError) as error:
             raise ModelFileError(
-                f"{name!r} is damaged: {error or type(error).__name__}",
+                f"{name!r} is damaged: {str(error) or type(error).__name__}",
                 next_step="copy the file again, or save the model again",
             ) from error
         except Exception as error:  # a pickle runs foreign code, which may raise anything
@@ -99,7 +99,7 @@ def _class_gone(error: AttributeError, name: str) -> ModelFileError:
     if "__main__" in text:
         return ModelFileError(
             f"{name!r} was saved from a script or notebook that defined a class of its own: {text}",
-            next_step="move the class into a module, import it from there, and save the model again",
+            next_step="move the class into a module, import it from there, and save it again",
         )
     return ModelFileError(
         f"{name!r} does not fit the packages installed: {text}",

@@ -34,12 +34,3 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Scalar]:
         elif value is None or isinstance(value, str | int | float | bool):
             plain[name] = value
     return plain
-
-
-def text_of(value: Scalar) -> str:
-    """A class as the contract writes it: ``true``, ``1`` (not ``1.0``), ``no``."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return str(value)

@@ -7,8 +7,6 @@ from importlib import metadata
 from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage
 
-_ALSO_CALLED = {"xgboost": "xgboost-cpu"}
-
 
 def installed(libraries: tuple[str, ...]) -> dict[str, str]:
     """The versions installed of *libraries* (names of distributions), those that are there."""
@@ -33,9 +31,10 @@ def check_version(spec: ModelSpec, library: str, extra: str) -> None:
 
 
 def _version(library: str) -> str:
-    for name in (library, _ALSO_CALLED.get(library, "")):
+    """The version installed; XGBoost comes under two names."""
+    for name in (library, "xgboost-cpu") if library == "xgboost" else (library,):
         try:
-            return metadata.version(name) if name else ""
+            return metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return ""

@@ -148,7 +148,7 @@ def categorical(model: Any, spec: ModelSpec) -> list[str]:
     return [one.name for one, kind in zip(spec.inputs, kinds, strict=False) if kind == "c"]
 
 
-def options(model: Any, facts: Facts, spec: ModelSpec) -> dict[str, Scalar]:
+def options(model: Any, spec: ModelSpec) -> dict[str, Scalar]:
     """The number that stands for a missing value, unless that is NaN."""
     missing = float(getattr(model, "missing", np.nan))
     return {} if np.isnan(missing) else {"missing": missing}
@@ -157,3 +157,13 @@ def options(model: Any, facts: Facts, spec: ModelSpec) -> dict[str, Scalar]:
 def save(model: Any) -> tuple[str, bytes]:
     """The model as XGBoost's UBJSON."""
     return MAIN_FILE, bytes(booster_of(model).save_raw(raw_format="ubj"))
+
+
+def as_estimator(model: Any) -> Any:
+    """A booster, or a wrapper's best iterations, as the wrapper that the converters ask for."""
+    from xgboost import XGBClassifier, XGBRegressor
+
+    classifier = hasattr(model, "classes_") or bool(describe(booster_of(model)).classes)
+    estimator = (XGBClassifier if classifier else XGBRegressor)()
+    estimator.load_model(bytearray(booster_of(model).save_raw(raw_format="ubj")))
+    return estimator

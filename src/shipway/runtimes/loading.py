@@ -1,0 +1,48 @@
+"""From verified files to a model: the runtime is found by its entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import cast
+
+from shipway.domain.model import ModelSpec
+from shipway.errors import MissingPackage, ModelFileError
+from shipway.runtimes.port import Loader, Model
+
+ENTRY_POINTS = "shipway.runtimes"
+
+
+def load_model(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+    """The model that *spec* describes, from *files* whose digests were verified.
+
+    ``threads`` is how many one prediction may use; 1 suits a server, whose workers share the
+    cores. Raises :class:`~shipway.errors.ModelFileError` and
+    :class:`~shipway.errors.MissingPackage`.
+    """
+    if spec.main_file not in files:
+        raise ModelFileError(
+            f"the model's file {spec.main_file!r} is not among those given:"
+            f" {', '.join(sorted(files)) or 'none'}",
+            next_step="open the version through the registry, which gives all of them",
+        )
+    try:
+        return _loader(spec.format)(spec, files, threads=threads)
+    except OSError as error:
+        raise ModelFileError(
+            f"{spec.main_file!r} cannot be read: {error.strerror or error}",
+            next_step="check that the file is there and readable",
+        ) from error
+
+
+def _loader(name: str) -> Loader:
+    found = metadata.entry_points(group=ENTRY_POINTS, name=name)
+    if not found:
+        known = sorted(one.name for one in metadata.entry_points(group=ENTRY_POINTS))
+        raise MissingPackage(
+            f"no runtime for {name!r} models is installed (there are {', '.join(known) or 'none'})",
+            next_step=f"install the package that brings the entry point {ENTRY_POINTS}:{name}",
+        )
+    (entry_point,) = list(found)[:1]
+    return cast("Loader", entry_point.load())
