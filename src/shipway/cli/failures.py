@@ -102,18 +102,8 @@ def _foreseen(error: Exception) -> ShipwayError | None:
     match error:
         case ShipwayError():
             return error
-        case UnknownCommandError(unused_tokens=[str(word), *_]) if not error.command_chain:
-            near = difflib.get_close_matches(word, [command.name for command in COMMANDS], n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            return UsageError(
-                f"there is no command {word!r}{hint}", next_step="see `shipway --help`"
-            )
         case CycloptsError():
-            command = " ".join(["shipway", *(error.command_chain or ())])
-            message = " ".join(str(error).split())
-            return UsageError(
-                message[:1].lower() + message[1:], next_step=f"see `{command} --help`"
-            )
+            return _usage_error(error)
         case MemoryError():
             return EnvironmentFailure(
                 "there is not enough memory", next_step="give less data at once, or more memory"
@@ -131,6 +121,19 @@ def _foreseen(error: Exception) -> ShipwayError | None:
             )
         case _:
             return None
+
+
+def _usage_error(error: CycloptsError) -> UsageError:
+    """The mistake in the command line; a command is looked for without importing any."""
+    chain = tuple(error.command_chain or ())
+    if isinstance(error, UnknownCommandError) and not chain and error.unused_tokens:
+        word = str(error.unused_tokens[0])
+        near = difflib.get_close_matches(word, [command.name for command in COMMANDS], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return UsageError(f"there is no command {word!r}{hint}", next_step="see `shipway --help`")
+    message = " ".join(str(error).split())
+    command = " ".join(["shipway", *chain])
+    return UsageError(message[:1].lower() + message[1:], next_step=f"see `{command} --help`")
 
 
 def _tell_fault(error: Exception, output: Output, *, debug: bool) -> int:
