@@ -120,7 +120,7 @@ def _check_order(project: Project, remarks: list[str]) -> list[Problem]:
     return [
         Problem(
             "check.test-not-later",
-            f"the test table begins at {first}, before the training table ends at {last}",
+            f"the test table begins at {first!s}, before the training table ends at {last!s}",
             where=str(data.test),
             hint="split by time: a model is judged on days later than those it learned from",
         )

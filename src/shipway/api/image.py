@@ -42,13 +42,15 @@ def image(
     """
     chosen = version_or_live(project, version)
     files = project.registry.open_files(chosen)
+
+    def export_home(home: Path) -> None:
+        export_version(project.registry, chosen, home, by=project.who, now=project.clock())
+
     made = build_context(
         out,
         version=chosen,
         app={SETTINGS_IN_VERSION: files[SETTINGS_IN_VERSION].read_bytes()},
-        export_home=lambda home: export_version(
-            project.registry, chosen, home, by=project.who, now=project.clock()
-        ),
+        export_home=export_home,
         base=base,
         wheelhouse=wheelhouse,
         force=force,

@@ -73,6 +73,6 @@ def _first_key(project: Project) -> NewKey | None:
     records = project.registry.keys()
     for record in records:
         expired = record.expires_at is not None and record.expires_at <= now
-        if record.revoked_at is None and not expired:
+        if not expired and record.revoked_at is None:
             return None
     return create_key(project, name="first", scopes=EVERYDAY_SCOPES)

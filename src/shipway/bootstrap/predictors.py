@@ -31,6 +31,11 @@ def contract_in(files: Mapping[str, Path], ref: str) -> Contract:
     return odcs.load(text, source=f"{ref} {CONTRACT_IN_VERSION}")
 
 
+def contract_of(registry: Registry, version: Version) -> Contract:
+    """The contract that *version* was published with, its bytes verified."""
+    return contract_in(registry.open_files(version), version.ref)
+
+
 def predictor_of(
     registry: Registry, version: Version, *, sink: EventSink | None = None
 ) -> Predictor:

@@ -100,7 +100,7 @@ class Project:
                 f"no table is given and data.{setting} is not set in {self.loaded.path.name}",
                 next_step=f"pass a table, or set {setting} under [data]",
             )
-        return self.folder / named
+        return self.folder / str(named)
 
     def __enter__(self) -> Project:
         return self

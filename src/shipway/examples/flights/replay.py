@@ -80,14 +80,14 @@ class Replay(threading.Thread):
             self._turn.wait_for(
                 lambda: self._stopped or (self._now is not None and self._now >= moment)
             )
-        self._reraise()
+        self.reraise()
 
     def wait_for_requests(self, more: int) -> None:
         """Return when *more* further requests were answered, or the replay has ended."""
         with self._turn:
             goal = self.tally.requests + more
             self._turn.wait_for(lambda: self._stopped or self.tally.requests >= goal)
-        self._reraise()
+        self.reraise()
 
     @contextmanager
     def slowly(self, pause_s: float) -> Iterator[None]:
@@ -188,7 +188,8 @@ class Replay(threading.Thread):
             client.post(f"{self._server.control_url}/v1/labels", content=body).raise_for_status()
             self.tally.labels += len(batch)
 
-    def _reraise(self) -> None:
+    def reraise(self) -> None:
+        """Raise what ended the replay, if something did."""
         if self._error is not None:
             raise self._error
 

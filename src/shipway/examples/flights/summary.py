@@ -20,7 +20,7 @@ class WeekLine(msgspec.Struct, frozen=True, kw_only=True):
     week: str
     predictions: int
     matured: float
-    versions: tuple[int, ...]
+    versions: dict[int, int]
     metrics: dict[str, tuple[float | None, float | None, float | None]]
     verdict: str
     failing: tuple[str, ...]
@@ -33,6 +33,7 @@ class AlertLine(msgspec.Struct, frozen=True, kw_only=True):
     week: str
     objective: str
     summary: str
+    moved: tuple[str, ...]
     explanation: str
 
 

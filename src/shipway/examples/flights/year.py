@@ -12,19 +12,19 @@ import polars as pl
 
 from shipway.api.candidate import Candidate
 from shipway.api.contract import infer_contract
-from shipway.api.monitor import Watch
+from shipway.api.monitor import Watch, raise_alerts
 from shipway.api.promote import promote
-from shipway.bootstrap.project import Project, open_project
+from shipway.bootstrap.project import Project
 from shipway.domain.times import iso
 from shipway.errors import GateRefused
 from shipway.evidence.verdict import Verdict
-from shipway.examples.flights.data import FEATURES, TARGET, TIME
+from shipway.examples.flights.data import TIME
 from shipway.examples.flights.replay import LABEL_DELAY, Replay
 from shipway.examples.flights.served import shipway
 from shipway.examples.flights.story import HELD_OUT, Story
 from shipway.examples.flights.summary import AlertLine, SwitchLine, WeekLine
 from shipway.examples.flights.training import train, train_broken
-from shipway.monitoring.assess import WindowReport
+from shipway.monitoring.findings import WindowReport
 from shipway.monitoring.window import Window
 
 AHEAD = timedelta(days=8)
@@ -42,6 +42,7 @@ class Year:
     project: Project
     replay: Replay
     watch: Watch
+    reports: list[WindowReport] = field(default_factory=list)
     week_lines: list[WeekLine] = field(default_factory=list)
     alert_lines: list[AlertLine] = field(default_factory=list)
     promoted: int | None = None
@@ -66,15 +67,18 @@ class Year:
     def judge(self, week: Window) -> None:
         """Assess one finished week as ``shipway monitor`` does, and hear of new alerts."""
         start = time.perf_counter()
-        report, alerts = self.watch.judge(week)
+        report = self.watch.assess(self.watch.frame(), week)
+        self.reports.append(report)
         line = week_line(report)
         self.week_lines.append(line)
         self.story.narrator.weeks([line])
+        alerts, _, _ = raise_alerts(self.project, [report])
         for alert in alerts:
             told = AlertLine(
                 week=week.name,
                 objective=alert.objective,
                 summary=alert.summary,
+                moved=alert.moved,
                 explanation=alert.explanation,
             )
             self.alert_lines.append(told)
@@ -86,7 +90,7 @@ class Year:
         start = time.perf_counter()
         story, until = self.story, week.until
         story.narrator.say(f"retraining on everything known by {iso(until)[:10]}")
-        model, data = self._trained(until, until - HELD_OUT, train)
+        model, data = self._trained(until, train, "retrained")
         candidate = story.packed(self.project, model, data=data / "train.parquet")
         report = story.gated(
             self.project,
@@ -115,7 +119,7 @@ class Year:
         start = time.perf_counter()
         story = self.story
         story.narrator.say("a faulty model: a bug has left it without weights")
-        model, data = self._trained(week.until, week.until - HELD_OUT, broken)
+        model, data = self._trained(week.until, train_broken, "faulty")
         candidate = story.packed(self.project, model, data=data / "train.parquet")
         faulty = story.published(self.project, candidate, "faulty: answers the same for all")
         number = number_of(faulty)
@@ -141,9 +145,7 @@ class Year:
 
     def _promote(self, candidate: Candidate, *, force: bool = False) -> int:
         reason = "a drill: the rollback is to be tried" if force else ""
-        return promote(
-            self.project, str(number_of(candidate)), force=force, reason=reason
-        ).live
+        return promote(self.project, str(number_of(candidate)), force=force, reason=reason).live
 
     def _roll_back(self) -> int:
         shipway(self.story.folder, "rollback", "--reason", "the faulty version costs money")
@@ -155,7 +157,11 @@ class Year:
         with self.replay.slowly(PAUSE_S):
             self.replay.wait_for_requests(1)
             state = self.project.registry.endpoint(self.project.model)
-            before, asked, start = state and state.live, self.replay.tally.requests, time.perf_counter()
+            before, asked, start = (
+                state and state.live,
+                self.replay.tally.requests,
+                time.perf_counter(),
+            )
             live = change()
             seconds = time.perf_counter() - start
             meanwhile = self.replay.tally.requests - asked
@@ -175,31 +181,25 @@ class Year:
         )
 
     def _trained(
-        self, until: datetime, held_out: datetime, how: Callable[[pl.DataFrame, Path], None]
+        self, until: datetime, fit: Callable[[pl.DataFrame, Path], None], name: str
     ) -> tuple[str, Path]:
-        """Train on what is known: the first tables and every labelled prediction since."""
-        data = self.story.folder / "data" / f"{how.__name__}-{until:%Y-%m-%d}"
+        """Fit on what is known *until* now, but for the last two weeks, which are the test."""
+        folder = self.story.folder
+        stem = f"{name}-{until:%Y-%m-%d}"
+        data = folder / "data" / stem
         data.mkdir(parents=True, exist_ok=True)
-        first = [pl.read_parquet(self.story.folder / "data" / f"{n}.parquet") for n in _FIRST]
+        first = [pl.read_parquet(folder / "data" / f"{part}.parquet") for part in ("train", "test")]
         known = pl.concat([*first, self.watch.labelled_rows(until).select(first[0].columns)])
-        known.filter(pl.col(TIME) < held_out).write_parquet(data / "train.parquet")
-        known.filter(pl.col(TIME) >= held_out).write_parquet(data / "test.parquet")
-        model = f"{how.__name__}-{until:%Y-%m-%d}.joblib"
-        how(known.filter(pl.col(TIME) < held_out), self.story.folder / model)
+        train_rows = known.filter(pl.col(TIME) < until - HELD_OUT)
+        train_rows.write_parquet(data / "train.parquet")
+        known.filter(pl.col(TIME) >= until - HELD_OUT).write_parquet(data / "test.parquet")
+        fit(train_rows, folder / f"{stem}.joblib")
         infer_contract(self.project, data=data / "train.parquet", force=True)
-        return model, data
+        return f"{stem}.joblib", data
 
     def _took(self, chapter: str, start: float) -> None:
         seconds = self.story.seconds
         seconds[chapter] = seconds.get(chapter, 0.0) + time.perf_counter() - start
-
-
-_FIRST = ("train", "test")
-
-
-def broken(rows: pl.DataFrame, output: Path) -> None:
-    """The faulty training run of the drill."""
-    train_broken(rows, output)
 
 
 def number_of(candidate: Candidate) -> int:
@@ -209,4 +209,20 @@ def number_of(candidate: Candidate) -> int:
 
 def week_line(report: WindowReport) -> WeekLine:
     """One week's report in a line."""
-    raise NotImplementedError
+    return WeekLine(
+        week=report.window.name,
+        predictions=report.predictions,
+        matured=round(report.maturity.share, 4),
+        versions={int(number): rows for number, rows in report.versions.items()},
+        metrics={
+            figures.metric: (
+                figures.realised.value,
+                figures.realised.low,
+                figures.realised.high,
+            )
+            for figures in report.metrics
+        },
+        verdict=str(report.verdict),
+        failing=tuple(judgement.objective.describe() for judgement in report.failing),
+        moved=tuple(f"{feature.name} {feature.psi.value:.2f}" for feature in report.moved[:5]),
+    )
