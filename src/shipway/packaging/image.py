@@ -7,21 +7,18 @@ is made, and to pip where wheels come from.
 
 from __future__ import annotations
 
-import os
 import platform
 import re
-import shutil
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path, PurePosixPath
 
 from shipway.domain.names import check_name
-from shipway.durable import storing, sync_folder
-from shipway.errors import ConflictError, EnvironmentFailure, UsageError
+from shipway.durable import storing
+from shipway.errors import EnvironmentFailure, UsageError
+from shipway.packaging.folders import replacing, size_of, write_file
 from shipway.packaging.locking import (
     Pin,
     Run,
@@ -39,7 +36,6 @@ USER = "10001:10001"
 """Numeric, so that Kubernetes' runAsNonRoot can see that it is not root."""
 
 _OUR_FIRST_WORDS = "# Made by `shipway image` for "
-_EPOCH_S = 315_532_800  # 1980-01-01, the earliest that every archive format can say
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _WRITTEN_BY_SERVER = ("events", "labels", "run", "cache", "reports")
 _LIBRARIES = {
@@ -104,20 +100,21 @@ def build_context(
     spec_format = version.manifest.spec.format
     offered = frozenset(shipway.metadata.get_all("Provides-Extra") or ())
     extras = ["serve", *({spec_format} & offered)]
-    with storing(out), _replacing(out, force=force) as folder:
+    ours = _OUR_FIRST_WORDS.encode()
+    with storing(out), replacing(out, marker="Dockerfile", begins=ours, force=force) as folder:
         pins = installed_closure("shipway", extras)
         wheels = folder / "wheels"
         wheels.mkdir()
         fetch_wheels(pins, wheels, wheelhouse=wheelhouse, run=run)
         write_wheel(shipway, Path(__file__).parents[1], wheels)
-        _write(folder, "requirements.txt", locked_requirements(wheels).encode())
-        _write(folder, "Dockerfile", render("Dockerfile.j2", **values).encode())
-        _write(folder, "README.md", render("image-readme.md.j2", **values).encode())
+        write_file(folder, "requirements.txt", locked_requirements(wheels).encode())
+        write_file(folder, "Dockerfile", render("Dockerfile.j2", **values).encode())
+        write_file(folder, "README.md", render("image-readme.md.j2", **values).encode())
         (folder / "app").mkdir()
         for name, data in sorted(app.items()):
-            _write(folder / "app", name, data)
+            write_file(folder / "app", name, data)
         _fill_home(folder / "home", export_home)
-        size_bytes = _date_alike(folder)
+        size_bytes = size_of(folder)
     return ImageContext(folder=out, base=base, packages=pins, size_bytes=size_bytes)
 
 
@@ -188,60 +185,9 @@ def _check_path(name: str) -> None:
         )
 
 
-def _write(folder: Path, name: str, data: bytes) -> None:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
 def _fill_home(home: Path, export_home: Callable[[Path], None]) -> None:
     """Make the store, and the folders the server writes to, whose owner volumes inherit."""
     home.mkdir()
     export_home(home)
     for name in _WRITTEN_BY_SERVER:
         (home / name).mkdir(exist_ok=True)
-
-
-@contextmanager
-def _replacing(out: Path, *, force: bool) -> Iterator[Path]:
-    """A fresh folder that takes the place of *out* when the block ends well."""
-    if out.is_symlink() or out.is_file() or (out.is_dir() and any(out.iterdir())):
-        _check_replaceable(out, force=force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".partial", dir=out.parent))
-    try:
-        yield fresh
-        fresh.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        fresh.rename(out)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    sync_folder(out.parent)
-
-
-def _check_replaceable(out: Path, *, force: bool) -> None:
-    dockerfile = out / "Dockerfile"
-    ours = (
-        not out.is_symlink()
-        and dockerfile.is_file()
-        and dockerfile.read_bytes().startswith(_OUR_FIRST_WORDS.encode())
-    )
-    if not (force and ours):
-        raise ConflictError(
-            f"{out} is already there" + ("" if ours else " and was not made by shipway image"),
-            next_step="add --force to make it anew" if ours else "choose another folder",
-        )
-
-
-def _date_alike(folder: Path) -> int:
-    """Give every file and folder one date and plain rights; the sum of the file sizes."""
-    size_bytes = 0
-    for path in sorted(folder.rglob("*"), reverse=True):
-        if path.is_file():
-            path.chmod(0o644)
-            size_bytes += path.stat().st_size
-        else:
-            path.chmod(0o755)
-        os.utime(path, (_EPOCH_S, _EPOCH_S))
-    return size_bytes

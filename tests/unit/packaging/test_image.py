@@ -131,7 +131,7 @@ def test_other_folders_are_left_alone(tmp_path: Path, make_version: MakeVersion)
     out = tmp_path / "image"
     out.mkdir()
     (out / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConflictError, match="not made by shipway"):
+    with pytest.raises(ConflictError, match="not made by Shipway"):
         context(out, make_version(), force=True)
     assert (out / "thesis.txt").read_text() == "years of work"
 
