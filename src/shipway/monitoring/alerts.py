@@ -58,7 +58,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """The alert in a few lines for a person."""
         if self.resolved_window is not None:
-            return f"RESOLVED {self.objective} of {self.model} holds again in {self.resolved_window.name}"
+            when = self.resolved_window.name
+            return f"RESOLVED {self.model}: {self.objective} holds again in {when}"
         lines = [f"ALERT {self.summary}"]
         if self.moved:
             lines.append(f"Moved most: {', '.join(self.moved)}")

@@ -61,9 +61,9 @@ class BinShift(msgspec.Struct, frozen=True, kw_only=True):
 class Movement(msgspec.Struct, frozen=True, kw_only=True):
     """How far one distribution moved away from the reference.
 
-    ``psi`` decides: ``moved`` when its value is past the margin and its whole interval beyond
-    what chance gives. ``others`` are further effect sizes by name. ``bins`` are the (at most five)
-    whose share changed most. ``effects`` is the estimated change of each objective's metric that
+    ``psi`` decides: ``moved`` when it is past the margin, less what chance adds, and beyond
+    chance; ``verdict`` is then ``fail``, and ``reason`` says so. ``others`` are further effect
+    sizes by name. ``bins`` are the (at most five) whose share changed most. ``effects`` is the estimated change of each objective's metric that
     this movement alone brings about, in the metric's unit.
     """
 
@@ -72,6 +72,8 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     others: dict[str, Measurement]
     margin: float
     moved: bool
+    verdict: Verdict
+    reason: str
     bins: tuple[BinShift, ...]
     effects: dict[str, float] = {}
 
@@ -79,7 +81,7 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """The share of a column's values that break a promise of the contract.
 
-    ``rule`` is ``missing``, ``unseen``, ``out-of-range`` or ``unreadable``; ``raised`` when the
+    ``rule`` is ``missing``, ``unseen`` or ``out-of-range``; ``raised`` when the
     share is more than a point above the reference, and beyond chance.
     """
 
