@@ -157,7 +157,10 @@ VALUES = {
         st.floats(), st.integers(-10, 10), st.none(), st.booleans(), st.text(max_size=3),
         st.integers(2**1024, 2**1025),
     ),
-    "y": st.one_of(st.floats(), st.sampled_from([math.inf, -math.inf]), st.none(), st.integers(2**1024, 2**1025), st.booleans()),
+    "y": st.one_of(
+        st.floats(), st.sampled_from([math.inf, -math.inf]), st.none(), st.booleans(),
+        st.integers(2**1024, 2**1025),
+    ),
     "n": st.one_of(
         st.none(), st.integers(-3, 12), st.integers(2**62, 2**64), st.floats(),
         st.just(3.0), st.just(1e300), st.just("3"),
