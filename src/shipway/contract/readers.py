@@ -164,10 +164,10 @@ def _bounds(column: Column) -> tuple[float, float]:
     low, high = column.minimum, column.maximum
     if column.kind is not Kind.INTEGER:
         return -FLOAT_HIGH if low is None else low, FLOAT_HIGH if high is None else high
-    return (
-        INT64_LOW if low is None else max(math.ceil(low), INT64_LOW),
-        INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH),
-    )
+    least = INT64_LOW if low is None else max(math.ceil(low), INT64_LOW)
+    most = INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH)
+    # A range beyond 64 bits holds no value at all; turned about, it still fits into 64 bits.
+    return (least, most) if least <= INT64_HIGH and most >= INT64_LOW else (INT64_HIGH, INT64_LOW)
 
 
 def object_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
