@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+METRICS_FOLDER = "metrics"
+"""Where the workers' counters are, under ``run/``."""
+
 CELLS = 16_384
 """float64 cells a worker's counter file has: about 500 versions' worth of series."""
 

@@ -27,13 +27,12 @@ from shipway.serving.http.connection import Shared
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.listening import Listener
 from shipway.serving.http.responses import Responder
+from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.reloading import Follower, Refreshed
 from shipway.serving.routing import RoutingSource
 from shipway.serving.status import WorkerStatus, remove_worker, write_worker
 
 _log = logging.getLogger(__name__)
-METRICS_FOLDER = "metrics"
-"""Where the workers' counters are, under ``run/``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,71 @@
+"""The control process: the control plane's application on uvicorn, drained on SIGTERM."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from shipway.domain.times import Clock, system_clock
+from shipway.serving.child import Child, watch_parent
+from shipway.serving.control_routes import ControlServices, Move, make_application
+from shipway.serving.gatekeeper import Gatekeeper, Keys
+
+__all__ = ["ControlOptions", "ControlServices", "Move", "run_control"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlOptions:
+    """How the control process behaves; ``host`` is what it is bound to."""
+
+    run: Path
+    host: str = "127.0.0.1"
+    drain_timeout_s: float = 30.0
+
+
+def run_control(
+    child: Child,
+    *,
+    services: ControlServices,
+    keys: Keys,
+    options: ControlOptions,
+    clock: Clock = system_clock,
+) -> int:
+    """Serve the control plane until told to stop; the exit code of the process.
+
+    *keys* is asked for every request, so that a revoked key is refused at once; None means that
+    authentication is off.
+    """
+    application = make_application(services, options.run)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            Gatekeeper(application, keys=keys, host=options.host, clock=clock),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws="none",
+            timeout_graceful_shutdown=int(options.drain_timeout_s),
+        )
+    )
+    ended = threading.Event()
+
+    def orphaned() -> None:
+        server.should_exit = True
+        if not ended.wait(options.drain_timeout_s + 5.0):
+            os._exit(1)
+
+    def ignored(_: int, __: FrameType | None) -> None:
+        """uvicorn raises the signal again once it has ended; by then it has done its work."""
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ignored)
+    watch_parent(child, orphaned)
+    server.run(sockets=[child.socket])
+    ended.set()
+    return 0
