@@ -17,6 +17,7 @@ import msgspec
 
 from shipway.domain.metrics import METRICS, Source
 from shipway.errors import StoreError
+from shipway.evidence.judge import BETTER_THAN
 from shipway.evidence.verdict import Judgement, Verdict
 from shipway.monitoring.durable import replace_file
 from shipway.monitoring.findings import WindowReport
@@ -30,7 +31,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An objective that stopped holding in ``window``; ``resolved_at`` is when it held again.
 
     ``summary`` says what happened, ``moved`` which features moved most, ``explanation`` whether
-    they account for it, ``next_step`` what to type now.
+    they account for it, ``quality`` which columns break their promise more than before,
+    ``next_step`` what to type now.
     """
 
     fingerprint: str
@@ -50,6 +52,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     moved: tuple[str, ...]
     explanation: str
+    quality: tuple[str, ...]
     next_step: str
     resolved_window: Window | None = None
     resolved_at: datetime | None = None
@@ -65,6 +68,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
             lines.append(f"Moved most: {', '.join(self.moved)}")
         if self.explanation:
             lines.append(self.explanation)
+        if self.quality:
+            lines.append(f"Data quality: {', '.join(self.quality)}")
         return "\n  ".join([*lines, f"Next: {self.next_step}"])
 
 
@@ -221,25 +226,31 @@ def _alert(
             for feature in report.moved[:_SHOWN_FEATURES]
         ),
         explanation=explanation.words if explanation else "",
-        next_step=_next_step(report, judgement, retrain),
+        quality=tuple(
+            f"{fault.column} {fault.rule} {fault.share:.1%} ({fault.reference:.1%} in training)"
+            for fault in report.quality
+            if fault.raised
+        )[:_SHOWN_FEATURES],
+        next_step=_next_step(judgement, retrain),
     )
 
 
 def _summary(report: WindowReport, judgement: Judgement) -> str:
     found = judgement.measurement
-    versions = " and ".join(f"@{number}" for number in report.versions) or ""
+    versions = " and ".join(f"@{number}" for number in report.versions)
     what = judgement.objective.metric + (f" where {found.of}" if found.of else "")
-    if judgement.bound == "better_than":
-        what += f" minus that of the {judgement.objective.better_than}"
+    goal = f"{judgement.bound.replace('_', ' ')} {judgement.target:.4g}"
+    if judgement.bound == BETTER_THAN:
+        what = f"the difference of {what} to {judgement.objective.better_than}"
+        slack = (
+            f" by more than {judgement.objective.margin:.4g}" if judgement.objective.margin else ""
+        )
+        goal = f"not worse than {judgement.objective.better_than}{slack}"
     value = "not measured" if found.value is None else f"{found.value:.4g}"
-    ends = [f"{found.confidence:.0%} interval {_end(found.low)} to {_end(found.high)}"]
-    target = judgement.bound.replace("_", " ")
-    aim = f"{target} {judgement.target:.4g}"
-    if judgement.bound == "better_than":
-        aim = f"{judgement.objective.describe()}"
+    interval = f"{found.confidence:.0%} interval {_end(found.low)} to {_end(found.high)}"
     return (
-        f"{report.model}{versions}: {what} is {value} ({', '.join(ends)}) in {report.window.name},"
-        f" which breaks the objective: {aim}"
+        f"{report.model}{versions}: in {report.window.name} {what} is {value} ({interval}),"
+        f" the objective is {goal}"
     )
 
 
@@ -247,11 +258,9 @@ def _end(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.4g}"
 
 
-def _next_step(report: WindowReport, judgement: Judgement, retrain: str | None) -> str:
+def _next_step(judgement: Judgement, retrain: str | None) -> str:
     if _on_traffic(judgement):
         return "shipway doctor"
-    if any(fault.raised for fault in report.quality):
-        return "shipway monitor   # look at the data quality first, then mend what sends the data"
     train = retrain or "train a new model on recent outcomes"
     return f"{train}, then: shipway pack MODEL_FILE && shipway gate"
 

@@ -50,7 +50,8 @@ def effect(
 
     *slots* (n,) is the bin of each row. The estimate on the window, less that on the window as it
     would be with the feature distributed as in training: rows are weighted by reference share
-    over window share of their bin. Other features that move along with it are counted as its own.
+    over window share of their bin. Other features that move along with it are counted as its own,
+    and a bin in which the window has no row at all cannot be: the effect is then too small.
     """
     window_shares = np.bincount(slots, minlength=len(reference_shares)) / len(slots)
     weights = reference_shares[slots] / window_shares[slots]
@@ -77,4 +78,5 @@ def _thinned(ordered: NDArray[np.float64], weights: NDArray[np.float64]) -> NDAr
     size = min(_EFFECT_ROWS, len(ordered))
     ends = np.cumsum(weights)
     steps = (np.arange(size) + 0.5) / size * ends[-1]
-    return np.take(ordered, np.searchsorted(ends, steps))
+    chosen: NDArray[np.float64] = ordered[np.searchsorted(ends, steps)]
+    return chosen

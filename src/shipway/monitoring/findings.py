@@ -63,8 +63,9 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
 
     ``psi`` decides: ``moved`` when it is past the margin, less what chance adds, and beyond
     chance; ``verdict`` is then ``fail``, and ``reason`` says so. ``others`` are further effect
-    sizes by name. ``bins`` are the (at most five) whose share changed most. ``effects`` is the estimated change of each objective's metric that
-    this movement alone brings about, in the metric's unit.
+    sizes by name. ``bins`` are the (at most five) whose share changed most. ``effects`` is
+    the estimated change of each objective's metric that this movement alone brings about, in the
+    metric's unit.
     """
 
     name: str
