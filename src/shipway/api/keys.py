@@ -21,7 +21,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     secret: str
     scopes: tuple[str, ...]
-    expires_at: datetime | None
+    expires_at: datetime
 
 
 class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class KeyLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     scopes: tuple[str, ...]
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: datetime
     revoked_at: datetime | None
 
 

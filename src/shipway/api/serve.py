@@ -72,7 +72,6 @@ def _first_key(project: Project) -> NewKey | None:
     now = project.clock()
     records = project.registry.keys()
     for record in records:
-        expired = record.expires_at is not None and record.expires_at <= now
-        if not expired and record.revoked_at is None:
+        if record.revoked_at is None and now < record.expires_at:
             return None
     return create_key(project, name="first", scopes=EVERYDAY_SCOPES)

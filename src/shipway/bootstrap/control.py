@@ -58,7 +58,7 @@ class Services:
     def move(self, move: Move) -> EndpointState:
         """Promote or roll back, and wait until every worker answers accordingly."""
         registry = self.registry
-        model = move.model or self._model_of(move.endpoint)
+        model = self._model_of(move.endpoint)
         order = switch.Order(
             endpoint=move.endpoint,
             by=move.by,

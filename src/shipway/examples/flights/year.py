@@ -156,12 +156,9 @@ class Year:
         """Make *change* while requests go on before, during and after it."""
         with self.replay.slowly(PAUSE_S):
             self.replay.wait_for_requests(1)
-            state = self.project.registry.endpoint(self.project.model)
-            before, asked, start = (
-                state and state.live,
-                self.replay.tally.requests,
-                time.perf_counter(),
-            )
+            endpoint = self.project.registry.endpoint(self.project.model)
+            before = endpoint.live if endpoint else None
+            asked, start = self.replay.tally.requests, time.perf_counter()
             live = change()
             seconds = time.perf_counter() - start
             meanwhile = self.replay.tally.requests - asked
