@@ -8,6 +8,7 @@ from datetime import datetime
 
 from shipway.errors import MalformedRequest, NotAuthenticated
 from shipway.security.keys import KeyRecord, KeyRing
+from shipway.security.policy import Scope
 
 _REMEMBERED = 4096
 
@@ -22,9 +23,9 @@ class Access:
     def __init__(self, keys: Iterable[KeyRecord], clock: Callable[[], datetime]) -> None:
         self._ring = KeyRing(keys)
         self._clock = clock
-        self._good: dict[tuple[bytes, str], KeyRecord] = {}
+        self._good: dict[tuple[bytes, Scope], KeyRecord] = {}
 
-    def allow(self, headers: Mapping[bytes, bytes], scope: str) -> KeyRecord:
+    def allow(self, headers: Mapping[bytes, bytes], scope: Scope) -> KeyRecord:
         """The key that came in *headers*, if it is good and carries *scope*.
 
         Raises :class:`~shipway.errors.NotAuthenticated` and

@@ -20,7 +20,14 @@ from litestar.openapi.spec import Components, SecurityScheme
 
 from shipway import __version__
 from shipway.domain.events import Label, Scalar
-from shipway.errors import MalformedRequest, NotAuthorised, NotFoundError, ShipwayError, UsageError
+from shipway.errors import (
+    MalformedRequest,
+    NotAuthorised,
+    NotFoundError,
+    Problem,
+    ShipwayError,
+    UsageError,
+)
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.security.keys import KeyRecord, KeyRing, label
 from shipway.security.policy import Action, scope_for
@@ -301,9 +308,16 @@ def _told_by_framework(
             next_step="see /openapi.json for what there is",
         )
     else:
-        detail = [str(item) for item in error.extra] if isinstance(error.extra, list) else []
-        message = "; ".join([error.detail.splitlines()[0] if error.detail else "", *detail])
-        told = MalformedRequest(message, next_step="see /openapi.json for what is expected")
+        faults = error.extra if isinstance(error.extra, list) else []
+        told = MalformedRequest(
+            error.detail.splitlines()[0] if error.detail else "the request is malformed",
+            next_step="see /openapi.json for what is expected",
+            problems=[
+                Problem(MalformedRequest.code, str(one.get("message")), str(one.get("key", "")))
+                for one in faults
+                if isinstance(one, dict)
+            ],
+        )
     return Response(
         error_body(told), status_code=error.status_code, headers=dict(error.headers or {})
     )

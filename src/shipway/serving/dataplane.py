@@ -18,6 +18,7 @@ from shipway.errors import (
     ShipwayError,
     UsageError,
 )
+from shipway.security.policy import Action, Scope, scope_for
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
 from shipway.serving.http.exchange import Exchange
@@ -29,7 +30,8 @@ from shipway.serving.routing import Routing, Served
 Handler = Callable[[Exchange, "bytes | bytearray"], None]
 _GET = (b"GET", b"HEAD")
 _POST = (b"POST",)
-_PREDICT = "predict"
+_PREDICT = scope_for(Action.PREDICT)
+_DESCRIBE = scope_for(Action.READ_METADATA)
 _TYPES = (b"", b"application/json", b"application/octet-stream")
 
 
@@ -37,7 +39,7 @@ class Route(NamedTuple):
     """What a path does; ``scope`` None means that anybody may ask."""
 
     methods: tuple[bytes, ...]
-    scope: str | None
+    scope: Scope | None
     handle: Handler
 
 
@@ -100,7 +102,7 @@ class DataPlane:
         server = {"name": "shipway", "version": __version__, "extensions": list(EXTENSIONS)}
         live = Route(_GET, None, partial(_constant, b'{"live":true}'))
         ready = Route(_GET, None, self._ready)
-        about = Route(_GET, _PREDICT, partial(_constant, encode(server)))
+        about = Route(_GET, _DESCRIBE, partial(_constant, encode(server)))
         return {
             b"/livez": live,
             b"/readyz": ready,
@@ -111,9 +113,9 @@ class DataPlane:
         }
 
     def _routes_of(self, name: str, served: Served) -> dict[bytes, Route]:
-        described = Route(_GET, _PREDICT, partial(_constant, served.metadata))
+        described = Route(_GET, _DESCRIBE, partial(_constant, served.metadata))
         told = encode({"name": name, "ready": True})
-        ready = Route(_GET, _PREDICT, partial(_constant, told))
+        ready = Route(_GET, _DESCRIBE, partial(_constant, told))
         infer = Route(_POST, _PREDICT, partial(self._infer, served))
         base = f"/v2/models/{name}".encode()
         versioned = b"%b/versions/%d" % (base, served.predictor.served.number)
@@ -136,7 +138,7 @@ class DataPlane:
             return route
         parts = path.split(b"/")
         if path.startswith(b"/v2/models/") and len(parts) in (4, 5, 6, 7) and parts[3]:
-            return Route((*_GET, *_POST), _PREDICT, partial(self._unknown_model, parts))
+            return Route((*_GET, *_POST), _DESCRIBE, partial(self._unknown_model, parts))
         raise Refusal(
             NotFoundError(
                 f"there is nothing at {_shown(path)}",
