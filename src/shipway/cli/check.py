@@ -36,7 +36,7 @@ def _show(checked: Checked, output: Output) -> None:
             (
                 setting.name,
                 "-" if setting.value in (None, "", ()) else _value(setting.value),
-                setting.origin if setting.line is None else f"{setting.origin}:{setting.line}",
+                setting.origin if setting.line is None else f"line {setting.line} of the file",
             )
             for setting in checked.settings
         ],

@@ -58,5 +58,5 @@ def _next_step(report: GateReport) -> str:
     if report.verdict == "pass":
         return f"shipway promote {report.number}" if report.number is not None else "shipway pack"
     if report.verdict == "undecided":
-        return "shipway gate --data TABLE, with as many rows as the table above asks for"
+        return "shipway gate --data TABLE, with more rows"
     return "train anew, then shipway pack MODEL"

@@ -25,6 +25,13 @@ GROUPS = (PREPARE, RELEASE, RUN, WATCH, SHIP)
 
 COMMANDS = (
     Command(
+        "demo",
+        "shipway.cli.demo:demo",
+        PREPARE,
+        "Live the whole life of one model on 336,776 real flights.",
+        "shipway demo --fast",
+    ),
+    Command(
         "init",
         "shipway.cli.init:init",
         PREPARE,
@@ -121,6 +128,13 @@ COMMANDS = (
         WATCH,
         "Add what turned out to be true, by prediction id.",
         "shipway labels add outcomes.csv",
+    ),
+    Command(
+        "monitor",
+        "shipway.cli.monitor:monitor",
+        WATCH,
+        "Judge the live traffic: objectives, drift, alerts.",
+        "shipway monitor --report report.html",
     ),
     Command(
         "status",

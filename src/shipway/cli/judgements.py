@@ -22,7 +22,7 @@ def show_judgements(judgements: Iterable[Judgement], output: Output, *, title: s
         [
             (
                 _objective(judgement),
-                number(judgement.measurement.value),
+                _value(judgement),
                 _interval(judgement),
                 number(judgement.measurement.n),
                 judgement.verdict,
@@ -34,7 +34,10 @@ def show_judgements(judgements: Iterable[Judgement], output: Output, *, title: s
     )
     for judgement in listed:
         if judgement.verdict != "pass":
-            output.line(f"{judgement.verdict}: {judgement.reason}{_needed(judgement)}")
+            reason = judgement.reason
+            if not reason.startswith(judgement.objective.metric):
+                reason = f"{_objective(judgement)}: {reason}"
+            output.line(f"{judgement.verdict}: {reason}")
 
 
 def _objective(judgement: Judgement) -> str:
@@ -45,12 +48,16 @@ def _objective(judgement: Judgement) -> str:
     return f"{judgement.objective.metric} {words} {number(judgement.target)}{within}"
 
 
+def _value(judgement: Judgement) -> str:
+    """The value; of a comparison, how much it differs from what it is compared with."""
+    value = number(judgement.measurement.value)
+    if judgement.bound != "better_than" or judgement.measurement.value is None:
+        return value
+    return value if value.startswith("-") else f"+{value}"
+
+
 def _interval(judgement: Judgement) -> str:
     low, high = judgement.measurement.low, judgement.measurement.high
     if low is None and high is None:
         return "-"
     return f"{number(low)} to {number(high)}"
-
-
-def _needed(judgement: Judgement) -> str:
-    return f" (about {judgement.n_needed:,} rows would tell)" if judgement.n_needed else ""

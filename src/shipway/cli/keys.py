@@ -45,9 +45,7 @@ def create(
         output.line(f"Expires {moment(made.expires_at)} UTC")
         output.line(f"The key, shown only now: {made.secret}", style="bold")
 
-    return Result(
-        document=made, show=show, next_step=f"SHIPWAY_KEY={made.secret} shipway predict TABLE"
-    )
+    return Result(document=made, show=show, next_step="SHIPWAY_KEY=KEY shipway predict TABLE")
 
 
 @app.command(name="list", help_prologue="Example: shipway keys list")

@@ -42,18 +42,23 @@ class Result:
 class Output:
     """The two streams of one invocation."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, aside: Console | None = None) -> None:
         self.as_json = as_json
+        self._aside = aside
 
     @cached_property
     def stdout(self) -> Console:
         """Where answers go."""
-        return _console(stderr=False)
+        return self._aside or _console(stderr=False)
 
     @cached_property
     def stderr(self) -> Console:
         """Where messages and progress go."""
-        return _console(stderr=True)
+        return self._aside or _console(stderr=True)
+
+    def aside(self) -> Output:
+        """An output whose answers are messages too: for what is told while bars are drawn."""
+        return Output(as_json=self.as_json, aside=self.stderr)
 
     @cached_property
     def progress(self) -> Progress:

@@ -48,5 +48,4 @@ def _announce(serving: Serving, output: Output) -> None:
     output.line(f"Labels, metrics and administration: {serving.control_url}")
     if (key := serving.first_key) is not None:
         output.line(f"Your API key, shown only now: {key.secret}", style="bold")
-    given = f"SHIPWAY_KEY={key.secret} " if key is not None else ""
-    output.say(f"Next: {given}shipway predict TABLE, in another terminal", style="bold")
+    output.say("Next: SHIPWAY_KEY=KEY shipway predict TABLE, in another terminal", style="bold")

@@ -47,6 +47,7 @@ COST_TASKS: Mapping[str, Task] = MappingProxyType(
 class Window(StrEnum):
     """The stretch of event time that is assessed as one."""
 
+    HOUR = "hour"
     DAY = "day"
     WEEK = "week"
     MONTH = "month"
