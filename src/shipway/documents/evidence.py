@@ -80,7 +80,7 @@ def _data_rows(data: DataRecord | None) -> list[tuple[str, str | Cell | None]]:
         ("Judged on", plural(data.rows, "row")),
         ("From", data.time_from),
         ("To", data.time_to),
-        ("Digest of that table", cell(data.digest, "code")),
+        ("Digest of that table", cell(data.digest, "digest")),
     ]
 
 

@@ -20,7 +20,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value; ``tone`` is ``pass``, ``fail``, ``undecided``, ``absent``, ``code`` or nothing."""
+    """One value; ``tone`` is a verdict, ``absent``, ``code``, ``digest``, or nothing."""
 
     text: str
     tone: str = ""

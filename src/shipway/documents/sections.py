@@ -81,7 +81,7 @@ def data_section(lineage: Lineage) -> Section:
             data.time_from,
             data.time_to,
             data.location,
-            cell(data.digest, "code"),
+            cell(data.digest, "digest"),
         ]
         for data in lineage.data
     ]
@@ -135,10 +135,10 @@ def lineage_section(version: Version) -> Section:
                 [
                     *_code(lineage),
                     ("Made from", lineage.source_model_type),
-                    ("Digest of that model", cell(lineage.source_model_digest, "code")),
+                    ("Digest of that model", cell(lineage.source_model_digest, "digest")),
                     ("Made after", parent),
                     ("Parameters", parameters),
-                    ("Command", cell(" ".join(lineage.command), "code")),
+                    ("Command", cell(" ".join(lineage.command), "digest")),
                     ("Python", lineage.python),
                     ("Platform", lineage.platform),
                     ("Packages", packages),
@@ -154,7 +154,7 @@ def _code(lineage: Lineage) -> list[tuple[str, str | Cell | None]]:
         return [("Commit", None)]
     state = f"uncommitted changes, {code.diff_digest}" if code.dirty else "nothing uncommitted"
     return [
-        ("Commit", cell(code.commit, "code")),
+        ("Commit", cell(code.commit, "digest")),
         ("Branch", code.branch),
         ("Working tree", state),
     ]
@@ -211,12 +211,12 @@ def _evidence(identity: int | None) -> str | None:
 def files_section(version: Version) -> Section:
     """The bytes that are this version."""
     rows = [
-        [Cell(entry.path, "code"), Cell(size(entry.size_bytes)), Cell(entry.digest, "code")]
+        [Cell(entry.path, "code"), Cell(size(entry.size_bytes)), Cell(entry.digest, "digest")]
         for entry in version.manifest.files
     ]
     whole: Facts = facts(
         [
-            ("Digest of the version", cell(version.digest, "code")),
+            ("Digest of the version", cell(version.digest, "digest")),
             ("Published at", iso(version.created_at)),
             ("Published by", version.created_by),
         ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&:@$^])")
-_LEADING = re.compile(r"^([-+.=]|\d+[.)])")
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~&^$]|:(?=//)|(?<=mailto):|(?<=xmpp):|@(?=[\w.-]+\.)")
+_LEADING = re.compile(r"^(?:[-+](?=[-+\s]|$)|\d+[.)](?=\s|$))")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 
 
@@ -48,7 +48,7 @@ def markdown(text: str) -> str:
     >>> markdown("<b>|x")
     '\\\\<b\\\\>\\\\|x'
     """
-    line = _SPECIAL.sub(r"\\\1", one_line(text))
+    line = _SPECIAL.sub(r"\\\g<0>", one_line(text))
     line = line.replace("www.", "www\\.")
     return _LEADING.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", line)
 
