@@ -17,6 +17,7 @@ import numpy as np
 from shipway.domain.model import Kind, ModelSpec
 from shipway.domain.text import text_of
 from shipway.runtimes import lightgbm, sklearn, xgboost
+from shipway.runtimes.encoders import converter_for, shape_for
 from shipway.runtimes.onnx import MISSING_STRING
 from shipway.runtimes.trees import Arithmetic, arithmetic_of, exactly
 
@@ -26,18 +27,28 @@ _OPSETS = {"": 18, "ai.onnx.ml": 3}
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of declaring the inputs: the float type, and whether integers keep their own."""
+    """One way of converting: the float type, whether integers keep theirs, what a zero is."""
 
     double: bool
-    integers: bool
+    integers: bool = False
+    zeros_missing: bool = False
 
     def describe(self) -> str:
         """The way in words."""
         kept = ", integers as they are" if self.integers else ""
-        return f"{'float64' if self.double else 'float32'} inputs{kept}"
+        gaps = ", zeros missing as in XGBoost's sparse matrices" if self.zeros_missing else ""
+        return f"{'float64' if self.double else 'float32'} inputs{kept}{gaps}"
 
 
-WAYS = (Way(True, False), Way(True, True), Way(False, False), Way(False, True))
+_WAYS = (Way(double=True), Way(double=True, integers=True), Way(double=False))
+
+
+def ways(model: Any) -> tuple[Way, ...]:
+    """The ways to try with *model*, the most exact first."""
+    boosted = any(type(part).__name__.startswith("XGB") for part in sklearn.parts(model))
+    if not boosted or not hasattr(model, "steps"):
+        return _WAYS
+    return (*_WAYS, Way(double=True, zeros_missing=True))
 
 
 class NotConvertible(Exception):
@@ -132,15 +143,19 @@ def _custom(
     converters: dict[type, Callable[..., None]] = {}
     shapes: dict[type, Callable[..., None]] = {}
     for part in sklearn.parts(model):
-        arithmetic = arithmetic_of(part)
-        if arithmetic is None or type(part) in converters:
-            continue
-        found = _converter_of(part)
+        found = None if type(part) in converters else _converter_of(part)
         if found is None:
             continue
         converter, shape = found
-        converters[type(part)] = exactly(converter, arithmetic, double=way.double)
-        shapes[type(part)] = _float_scores(shape)
+        arithmetic = arithmetic_of(part)
+        if arithmetic is not None:
+            converters[type(part)] = exactly(
+                converter, arithmetic, double=way.double, zeros_missing=way.zeros_missing
+            )
+            shapes[type(part)] = _scores(shape, double=way.double)
+        elif (special := converter_for(part, converter)) is not None:
+            converters[type(part)] = special
+            shapes[type(part)] = shape_for(part, shape)
     return converters, shapes
 
 
@@ -204,27 +219,30 @@ def _hist_gradient_boosting(converter: Callable[..., None]) -> Callable[..., Non
     return converted
 
 
-def _float_scores(shape: Callable[..., None]) -> Callable[..., None]:
-    """Trees of ONNX-ML 3 answer in float32 whatever they take; declare that."""
+def _scores(shape: Callable[..., None], *, double: bool) -> Callable[..., None]:
+    """The shape of a tree model's outputs with the type of its scores put right."""
 
     def shaped(operator: Any) -> None:
-        from skl2onnx.common.data_types import FloatTensorType
+        from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 
         shape(operator)
         scores = operator.outputs[-1]
-        scores.type = FloatTensorType(scores.type.shape)
+        scores.type = (DoubleTensorType if double else FloatTensorType)(scores.type.shape)
 
     return shaped
 
 
 def _with_named_missing(model: Any) -> Any:
-    """A copy of *model* whose encoders know a missing string under a name that ONNX can carry."""
-    if not any(_missing_categories(part) for part in sklearn.parts(model)):
-        return model
+    """A copy of *model* that knows a missing string under a name that ONNX can carry."""
     named = copy.deepcopy(model)
     for part in sklearn.parts(named):
         for position, values in _missing_categories(part):
             part.categories_[position] = values
+        fills = np.asarray(getattr(part, "statistics_", ()))
+        if type(part).__name__ == "SimpleImputer" and fills.dtype == object:
+            part.missing_values = MISSING_STRING
+        if hasattr(part, "flatten_transform"):
+            part.flatten_transform = False  # refused by the converter, without use in predicting
     return named
 
 

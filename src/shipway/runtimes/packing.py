@@ -23,7 +23,7 @@ from shipway.domain.text import text_of
 from shipway.errors import ModelError, ModelFileError, ModelMismatch, PredictionFailed
 from shipway.runtimes import exported, lightgbm, onnx, sklearn, xgboost
 from shipway.runtimes.answers import check_probabilities, times
-from shipway.runtimes.conversion import WAYS, NotConvertible, convert, layout_of
+from shipway.runtimes.conversion import NotConvertible, convert, layout_of, ways
 from shipway.runtimes.detection import Format, read_model_file
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.matching import match_classes, match_columns
@@ -153,7 +153,7 @@ def _to_onnx(
     if "categorical" in spec.options:
         return "the model was trained on pandas categories, which no converter carries over"
     reasons: list[str] = []
-    for way in WAYS:
+    for way in ways(model):
         try:
             graph = convert(model, spec, way)
             ready = _onnx_spec(graph, spec, layout_of(model))

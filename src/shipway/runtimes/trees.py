@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,23 +50,62 @@ def arithmetic_of(part: Any) -> Arithmetic | None:
     return Arithmetic.SINGLE if name.startswith(trees) else None
 
 
-def exactly(convert: _Converter, arithmetic: Arithmetic, *, double: bool) -> _Converter:
-    """The converter *convert* with its tree nodes made exact; *double* says what features are."""
+def exactly(
+    convert: _Converter, arithmetic: Arithmetic, *, double: bool, zeros_missing: bool
+) -> _Converter:
+    """The converter *convert* with its tree nodes made exact.
+
+    *double* says that features are float64; the scores, which these nodes give in float32, are
+    then made float64 again for whatever comes after. *zeros_missing* is for XGBoost behind a
+    sparse matrix, in which it takes every zero for a missing value.
+    """
 
     def converted(scope: Any, operator: Any, container: Any) -> None:
-        convert(scope, operator, _ExactTrees(scope, container, arithmetic, double=double))
+        from onnx import TensorProto
+
+        exact = _ExactTrees(
+            scope, container, arithmetic, double=double, zeros_missing=zeros_missing
+        )
+        if not double:
+            convert(scope, operator, exact)
+            return
+        scores = str(scope.get_unique_variable_name("scores"))
+        convert(scope, _Renamed(operator, scores), exact)
+        output = operator.outputs[-1].full_name
+        container.add_node("Cast", [scores], [output], to=TensorProto.DOUBLE, op_version=13)
 
     return converted
+
+
+class _Renamed:
+    """An operator that gives its scores under another name."""
+
+    def __init__(self, operator: Any, scores: str) -> None:
+        self._operator = operator
+        self.outputs = [*operator.outputs[:-1], SimpleNamespace(full_name=scores)]
+        self.output_full_names = [one.full_name for one in self.outputs]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
 
 
 class _ExactTrees:
     """A converter's container that rewrites the tree nodes on their way in."""
 
-    def __init__(self, scope: Any, container: Any, arithmetic: Arithmetic, *, double: bool) -> None:
+    def __init__(
+        self,
+        scope: Any,
+        container: Any,
+        arithmetic: Arithmetic,
+        *,
+        double: bool,
+        zeros_missing: bool,
+    ) -> None:
         self._scope = scope
         self._container = container
         self._single = arithmetic is Arithmetic.SINGLE
         self._double = double
+        self._zeros_missing = zeros_missing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._container, name)
@@ -85,7 +125,19 @@ class _ExactTrees:
             cast = self._scope.get_unique_variable_name("exact")
             self._container.add_node("Cast", [name], [cast], to=kind, op_version=13)
             name = cast
-        return str(name)
+        return self._without_zeros(name) if self._zeros_missing and self._single else str(name)
+
+    def _without_zeros(self, name: str) -> str:
+        from onnx import TensorProto
+
+        zero, gap, equal, output = (
+            str(self._scope.get_unique_variable_name(one)) for one in ("zero", "gap", "is", "of")
+        )
+        self._container.add_initializer(zero, TensorProto.DOUBLE, [1], [0.0])
+        self._container.add_initializer(gap, TensorProto.DOUBLE, [1], [float("nan")])
+        self._container.add_node("Equal", [name, zero], [equal], op_version=13)
+        self._container.add_node("Where", [equal, gap, name], [output], op_version=16)
+        return output
 
     def _exact(self, attributes: dict[str, Any]) -> dict[str, Any]:
         from onnx.numpy_helper import from_array

@@ -166,4 +166,7 @@ def as_estimator(model: Any) -> Any:
     classifier = hasattr(model, "classes_") or bool(describe(booster_of(model)).classes)
     estimator = (XGBClassifier if classifier else XGBRegressor)()
     estimator.load_model(bytearray(booster_of(model).save_raw(raw_format="ubj")))
+    # The converter knows columns by number only, and a dump with types leaves thresholds out.
+    estimator.get_booster().feature_names = None
+    estimator.get_booster().feature_types = None
     return estimator
