@@ -19,18 +19,18 @@ from shipway.monitoring.findings import MetricFigures, WindowReport
 Figure = dict[str, Any]
 _SYMBOLS = {Verdict.PASS: "circle", Verdict.FAIL: "x", Verdict.UNDECIDED: "circle-open"}
 _SHOWN_FEATURES = 40
-_SHOWN_WINDOWS = 6
+_SHOWN_WINDOWS = 4
 
 
 def figures(reports: Sequence[WindowReport]) -> list[Figure]:
     """Every plot that *reports*, in order of time, have the data for."""
     metrics = list(dict.fromkeys(figure.metric for r in reports for figure in r.metrics))
     found = [_metric(reports, metric) for metric in metrics]
-    found.append(_maturity(reports))
     if any(report.features for report in reports):
         found.append(_drift(reports))
     if any(report.score_bins for report in reports):
         found.append(_scores(reports))
+    found.append(_maturity(reports))
     if any(report.traffic.latency_p50_ms.value is not None for report in reports):
         found.append(_latency(reports))
     return found
@@ -81,6 +81,7 @@ def _metric(reports: Sequence[WindowReport], metric: str) -> Figure:
     return {
         "id": f"metric-{metric}",
         "title": metric,
+        "wide": False,
         "about": f"{METRICS[metric].meaning}{f' ({unit})' if unit else ''}; "
         f"{METRICS[metric].better} is better. A cross fails, a ring is undecided.",
         "data": data,
@@ -93,6 +94,7 @@ def _maturity(reports: Sequence[WindowReport]) -> Figure:
     return {
         "id": "labels",
         "title": "Labels",
+        "wide": False,
         "about": "Share of each window's predictions whose truth is known by now.",
         "data": [
             {
@@ -125,6 +127,7 @@ def _drift(reports: Sequence[WindowReport]) -> Figure:
     return {
         "id": "drift",
         "title": "Drift of the features",
+        "wide": True,
         "about": "Population stability index against training. Below 0.1 is little, above 0.25 "
         "is much; a moved feature need not matter.",
         "data": [
@@ -135,7 +138,7 @@ def _drift(reports: Sequence[WindowReport]) -> Figure:
                 "y": [escape(name) for name in names],
                 "z": [[found.get(name) for found in psi] for name in names],
                 "zmin": 0,
-                "zmax": 0.5,
+                "zmax": 1,
                 "xgap": 1,
                 "ygap": 1,
                 "colorbar": {"title": {"text": "PSI"}, "thickness": 12},
@@ -177,9 +180,10 @@ def _scores(reports: Sequence[WindowReport]) -> Figure:
     return {
         "id": "scores",
         "title": "What the model answers",
+        "wide": False,
         "about": "Share of predictions by score; the bars are the rows it was gated on.",
         "data": data,
-        "layout": {"yaxis": {"tickformat": ".0%"}, "xaxis": {"type": "category"}},
+        "layout": {"yaxis": {"tickformat": ".0%"}, "xaxis": {"type": "category"}, "height": 380},
     }
 
 
@@ -188,6 +192,7 @@ def _latency(reports: Sequence[WindowReport]) -> Figure:
     return {
         "id": "latency",
         "title": "Latency",
+        "wide": False,
         "about": "Milliseconds from a whole request to its answer.",
         "data": [
             {
@@ -214,19 +219,8 @@ def _latency(reports: Sequence[WindowReport]) -> Figure:
 
 def _bars(found: Sequence[Measurement | None]) -> Figure:
     """The distances from the values to the ends of their intervals."""
-    up, down = [], []
-    for one in found:
-        known = one is not None and one.value is not None
-        up.append(
-            one.high - one.value
-            if known and one and one.high is not None and one.value is not None
-            else 0
-        )
-        down.append(
-            one.value - one.low
-            if known and one and one.low is not None and one.value is not None
-            else 0
-        )
+    up = [_gap(one.high, one.value) if one else 0.0 for one in found]
+    down = [_gap(one.value, one.low) if one else 0.0 for one in found]
     return {
         "type": "data",
         "symmetric": False,
@@ -235,6 +229,10 @@ def _bars(found: Sequence[Measurement | None]) -> Figure:
         "thickness": 1.5,
         "width": 4,
     }
+
+
+def _gap(high: float | None, low: float | None) -> float:
+    return 0.0 if high is None or low is None else high - low
 
 
 def _line(x: Sequence[str], y: float, name: str, meta: str) -> Figure:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import stats
 
 from shipway.contract.bins import count, labels, reference_counts
-from shipway.contract.schema import Bins
+from shipway.contract.schema import Bins, CategoricalBins
 from shipway.monitoring.findings import Maturity, ScoreBin
 
 _SKEW = 0.1
@@ -25,9 +27,18 @@ def score_bins(
     total = max(int(reference.sum()), 1)
     return tuple(
         ScoreBin(name=name, predictions=int(n), labelled=int(k), expected=float(r) / total)
-        for name, n, k, r in zip(labels(bins), everything, with_truth, reference, strict=True)
+        for name, n, k, r in zip(_names(bins), everything, with_truth, reference, strict=True)
         if n or r
     )
+
+
+def _names(bins: Bins) -> list[str]:
+    """Short names: a score's seventh digit tells nobody anything."""
+    if isinstance(bins, CategoricalBins):
+        return labels(bins)
+    shown = [f"{edge:.3g}" for edge in bins.edges]
+    between = [f"{low} to {high}" for low, high in pairwise(shown)]
+    return [f"below {shown[0]}", *between, f"from {shown[-1]}", "missing"]
 
 
 def maturity(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from plotly.offline import get_plotlyjs
 
 from shipway.domain.times import iso
 from shipway.errors import NotEnoughData
-from shipway.evidence.verdict import Measurement
+from shipway.evidence.judge import BETTER_THAN
+from shipway.evidence.verdict import Judgement, Measurement, Verdict
 from shipway.monitoring.alerts import AlertState
 from shipway.monitoring.durable import replace_file
 from shipway.monitoring.figures import figures
@@ -58,6 +60,7 @@ def render_report(
         title=title or f"{shown.model}: monitoring",
         generated_at=iso(generated_at.replace(microsecond=0)),
         reports=ordered,
+        objectives=_objectives(ordered),
         latest=shown,
         latest_judged=next((r for r in reversed(ordered) if r.maturity.matured), shown),
         open_alerts=[alert for alert in state.open if alert.model == shown.model],
@@ -83,6 +86,34 @@ def write_report(
     html = render_report(reports, alerts=alerts, generated_at=generated_at, title=title)
     replace_file(path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class _Objective:
+    """A column of the table of objectives: one bound of one objective."""
+
+    head: str
+
+    def of(self, report: WindowReport) -> list[Judgement]:
+        """The judgement of the whole, and those of slices that failed."""
+        return [
+            found
+            for found in report.judgements
+            if _head(found) == self.head
+            and (not found.measurement.of or found.verdict is Verdict.FAIL)
+        ]
+
+
+def _objectives(reports: Sequence[WindowReport]) -> list[_Objective]:
+    heads = dict.fromkeys(_head(found) for report in reports for found in report.judgements)
+    return [_Objective(head) for head in heads]
+
+
+def _head(found: Judgement) -> str:
+    bound = found.bound.replace("_", " ")
+    if found.bound == BETTER_THAN:
+        return f"{found.objective.metric} {bound} {found.objective.better_than}: the difference"
+    return f"{found.objective.metric} {bound} {found.target:g}"
 
 
 def _environment() -> jinja2.Environment:

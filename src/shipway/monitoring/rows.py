@@ -137,6 +137,14 @@ def series(name: str, values: Sequence[Scalar]) -> pl.Series:
     return _mixed(name, values) if made.dtype in (pl.Int128, pl.Object) else made
 
 
+def inputs(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The request columns *names* of *frame* under their own names; those never sent are null."""
+    return frame.select(
+        (pl.col(INPUT + name) if INPUT + name in frame.columns else pl.lit(None)).alias(name)
+        for name in names
+    )
+
+
 def as_text(values: pl.Series) -> pl.Series:
     """The text form of each of *values*; NaN counts as missing."""
     if values.dtype in (pl.String, pl.Null) or values.dtype.is_integer():

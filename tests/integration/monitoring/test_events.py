@@ -21,12 +21,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from shipway.contract.schema import Column, Contract, Role
 from shipway.domain.events import Label, PredictionEvent
-from shipway.errors import DataError, StoreError
+from shipway.domain.metrics import Task
+from shipway.domain.model import Kind
+from shipway.errors import DataError, NotEnoughData, StoreError
 from shipway.monitoring import durable, segments
+from shipway.monitoring.alerts import AlertState, load_state, save_state
 from shipway.monitoring.journal import JOURNALS, Journal, read_events, read_journal
 from shipway.monitoring.labels import LabelLog, LabelReader, label_files
 from shipway.monitoring.reader import EventReader
+from shipway.monitoring.report import write_report
+from shipway.monitoring.rows import inputs
+from shipway.monitoring.window import predictions
 
 NS = 1_000_000_000
 
@@ -458,3 +465,43 @@ def test_an_append_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         journal.append([event("a", 3), event("b")])
     journal.close()
     assert len(sizes) == 1
+
+
+def test_the_state_of_alerts_survives_and_a_damaged_one_is_said(tmp_path: Path) -> None:
+    """Kept whole or not at all; never silently begun anew."""
+    path = tmp_path / "alerts.json"
+    state = AlertState(judged_until={"a": datetime(2013, 4, 8, tzinfo=UTC)})
+    assert load_state(path) == AlertState()
+    save_state(path, state)
+    assert load_state(path) == state
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(StoreError, match="cannot be read"):
+        load_state(path)
+
+
+def test_a_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """An old report stays when the new one cannot be made."""
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    with pytest.raises(NotEnoughData):
+        write_report(path, [], generated_at=datetime(2013, 4, 8, tzinfo=UTC))
+    assert path.read_text() == "old"
+
+
+def test_predictions_of_one_model_come_by_event_time(tmp_path: Path) -> None:
+    """Refusals and other models are left out, the ends are since and until."""
+    contract = Contract(
+        model="m",
+        task=Task.REGRESSION,
+        columns=(Column(name="t", kind=Kind.TIMESTAMP, role=Role.TIME),),
+    )
+    with Journal(tmp_path, "w0") as journal:
+        for day in (1, 2, 3, 4):
+            journal.append([event(f"d{day}", columns={"t": [f"2013-04-0{day}T00:00:00Z"]})])
+        journal.append([event("other", model="n")])
+        journal.append([event("refused", status=422, code="contract.violated", labels=[])])
+    found = predictions(
+        tmp_path, contract, datetime(2013, 4, 2, tzinfo=UTC), datetime(2013, 4, 4, tzinfo=UTC)
+    )
+    assert ids(found) == ["d2:0", "d3:0"]
+    assert inputs(found, ["t", "never"])["never"].to_list() == [None, None]

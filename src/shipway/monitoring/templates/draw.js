@@ -40,12 +40,12 @@
         plot_bgcolor: "rgba(0,0,0,0)",
         font: { color: colour("--text"), family: "system-ui, sans-serif", size: 12 },
         hoverlabel: { bgcolor: colour("--card"), font: { color: colour("--text") } },
-        legend: { orientation: "h", y: 1.14, x: 0 },
+        legend: { orientation: "h", yanchor: "bottom", y: 1.03, x: 0 },
         ...plot.layout,
       };
       layout.xaxis = axis(layout.xaxis);
       layout.yaxis = axis(layout.yaxis);
-      Plotly.react(place, plot.data.map(dress), layout, { displaylogo: false, responsive: true });
+      Plotly.react(place, plot.data.map(dress), layout, { displayModeBar: false, responsive: true });
     }
   };
 
