@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from shipway.cli.failures import VERDICT_CODES
 from shipway.cli.judgements import show_judgements
@@ -23,7 +24,9 @@ def gate(
     data: Annotated[
         Path | None, Parameter(help="A table with known outcomes; data.test by default.")
     ] = None,
-    seed: Annotated[int, Parameter(help="The seed of the resampling.")] = 0,
+    seed: Annotated[
+        int, Parameter(help="The seed of the resampling.", validator=Number(gte=0))
+    ] = 0,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """Judge a version by the objectives, on rows that it has not seen.

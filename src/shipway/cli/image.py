@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from shipway.cli.options import NO_OPTIONS, Options
+from shipway.cli.intentions import would_write
+from shipway.cli.options import NO_OPTIONS, DryRun, Options
 from shipway.cli.output import Output, Result
 from shipway.cli.visible import size
 
@@ -31,6 +32,7 @@ def image(
     ] = None,
     tool: Annotated[str, Parameter(help="What builds: docker, podman or buildah.")] = "docker",
     force: Annotated[bool, Parameter(help="Replace a folder that is there.")] = False,
+    dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """Write all that builds a container image of the server, offline.
@@ -41,6 +43,8 @@ def image(
     from shipway.api.image import image as make
 
     with options.open() as project:
+        if dry_run:
+            return would_write(project, out, version)
         made = make(
             project,
             out,

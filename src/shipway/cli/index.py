@@ -151,6 +151,13 @@ COMMANDS = (
         "shipway image out/image",
     ),
     Command(
+        "edge",
+        "shipway.cli.edge:edge",
+        SHIP,
+        "Write a bundle that predicts with onnxruntime and numpy alone.",
+        "shipway edge out/edge",
+    ),
+    Command(
         "ci",
         "shipway.cli.ci:app",
         SHIP,

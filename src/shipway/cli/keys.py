@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 
 from shipway.cli.options import NO_OPTIONS, DryRun, Options
 from shipway.cli.output import Output, Result
@@ -26,7 +27,10 @@ def create(
         tuple[str, ...],
         Parameter(help="A right: predict, label, view or admin; may be repeated."),
     ] = (),
-    days: Annotated[int, Parameter(help="Days until it expires.")] = 90,
+    days: Annotated[
+        int, Parameter(help="Days until it expires.", validator=Number(gte=1, lte=3650))
+    ] = 90,
+    dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """Create an API key and show it once.
@@ -35,10 +39,16 @@ def create(
     """
     from shipway.api.keys import EVERYDAY_SCOPES, create_key
 
-    with options.open() as project:
-        made = create_key(
-            project, name=name, scopes=scope or EVERYDAY_SCOPES, life=timedelta(days=days)
+    scopes = scope or EVERYDAY_SCOPES
+    if dry_run:
+        words = f"Would create a key with the rights {', '.join(scopes)} for {days} days"
+        return Result(
+            document={"name": name, "scopes": scopes, "days": days, "created": False},
+            show=lambda output: output.line(words),
+            next_step="the same command without --dry-run",
         )
+    with options.open() as project:
+        made = create_key(project, name=name, scopes=scopes, life=timedelta(days=days))
 
     def show(output: Output) -> None:
         output.line(f"Key {made.id} for {made.name}: {', '.join(made.scopes)}")

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from shipway.cli.options import NO_OPTIONS, Options
+from shipway.cli.intentions import would_write
+from shipway.cli.options import NO_OPTIONS, DryRun, Options
 from shipway.cli.output import Output, Result
 from shipway.cli.visible import number
 
@@ -29,11 +31,15 @@ def score(
         Parameter(help="What becomes of rows that break the contract."),
     ] = "quarantine",
     max_bad_share: Annotated[
-        float, Parameter(help="The share of bad rows from which it gives up.")
+        float,
+        Parameter(
+            help="The share of bad rows above which it gives up.", validator=Number(gte=0, lte=1)
+        ),
     ] = 0.05,
     excel_safe: Annotated[
         bool, Parameter(help="In CSV, disarm texts that a spreadsheet would run.")
     ] = False,
+    dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """Predict a whole table offline, in bounded memory.
@@ -44,6 +50,8 @@ def score(
     from shipway.api.score import score as run
 
     with options.open() as project:
+        if dry_run:
+            return would_write(project, predictions, version)
         summary = run(
             project,
             table,
