@@ -6,6 +6,7 @@ Values outside of what training saw, and missing values, have bins of their own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -152,9 +153,9 @@ def _edges(
         inner = np.unique(np.quantile(finite, shares, method="inverted_cdf"))
     # The last edge lies just above the largest value, so that what is beyond stands apart.
     last = float(distinct[-1])
-    beyond = last + 1.0 if whole and abs(last) < 2.0**53 else np.nextafter(last, np.inf)
+    beyond = last + 1.0 if whole and abs(last) < 2.0**53 else math.nextafter(last, math.inf)
     edges = [float(edge) for edge in inner]
-    return (*edges, float(beyond)) if np.isfinite(beyond) else tuple(edges)
+    return (*edges, float(beyond)) if math.isfinite(beyond) else tuple(edges)
 
 
 def _numbers(values: _Array) -> NDArray[np.float64]:

@@ -288,6 +288,8 @@ def _encoded(series: pl.Series, reader: ColumnReader) -> NDArray[Any]:
     if reader.as_float:
         numbers: NDArray[np.float64] = series.cast(pl.Float64).to_numpy(writable=True)
         numbers[np.isnan(numbers)] = np.nan
+        if reader.kind is Kind.INTEGER:
+            numbers += 0.0  # a whole number has no negative zero
         return numbers
     dtype = pl.Boolean if reader.kind is Kind.BOOLEAN else pl.Int64
     return series.cast(dtype).to_numpy(writable=True)

@@ -87,9 +87,10 @@ class ColumnReader:
             array[missing] = np.nan
         if self.kind is Kind.INTEGER:
             present = array[~np.isnan(array)]
-            # Beyond 2**53 float64 no longer tells one whole number from the next.
-            if np.any(np.abs(present) > 2.0**53) or np.any(present != np.floor(present)):
+            # From 2**53 on float64 no longer tells one whole number from the next.
+            if np.any(np.abs(present) >= 2.0**53) or np.any(present != np.floor(present)):
                 return None
+            array += 0.0  # a whole number has no negative zero
         return self._ranged(array)
 
     def _ranged(self, array: NDArray[Any]) -> Reading | None:

@@ -150,7 +150,7 @@ class RequestChecker:
                         return None
                     else:
                         soft[violations.OUT_OF_RANGE] = soft.get(violations.OUT_OF_RANGE, 0) + 1
-                    append(value)
+                    append(value + 0.0 if whole else value)  # no negative zero in whole numbers
                 elif value is None and nullable:
                     append(np.nan)
                 else:

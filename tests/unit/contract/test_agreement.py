@@ -124,14 +124,14 @@ def _same(left: dict[str, NDArray[Any]], right: dict[str, NDArray[Any]]) -> bool
 def _beyond_float(arrays: dict[str, NDArray[Any]]) -> bool:
     """True where float64 holds whole numbers that it cannot tell apart (a nullable integer)."""
     floats = [array for array in arrays.values() if array.dtype == np.float64]
-    return any(bool((np.abs(array) > 2.0**53).any()) for array in floats)
+    return any(bool((np.abs(array) >= 2.0**53).any()) for array in floats)
 
 
 def _faults(checked: Checked) -> list[tuple[Any, ...]]:
     return [(v.column, v.row, v.code, v.rule, v.message) for v in checked.violations]
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_cases())
 def test_a_table_and_a_request_of_its_rows_agree(case: tuple[Contract, pl.DataFrame]) -> None:
     """Faults, warnings, refused rows and encoded arrays are the same for both."""
