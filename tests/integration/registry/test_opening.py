@@ -22,6 +22,7 @@ from shipway.registry.durable import locked
 from shipway.registry.health import Level, sqlite_finding, store_health
 from shipway.registry.opening import METADATA_FILE, open_registry
 from shipway.registry.sql.migrate import HEAD, _config
+from shipway.registry.sql.revision import raise_revision, read_revision
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.tables import METADATA
 from shipway.security.keys import KeyRing, issue
@@ -120,6 +121,59 @@ def test_hung_writer(tmp_path: Path) -> None:
         locked(lock, timeout_s=0.02),
     ):
         pass
+
+
+def test_writers_queue(tmp_path: Path) -> None:
+    """A writer waits for the lock file, then holds SQLite's write lock from its first moment."""
+    open_registry(tmp_path).close()
+    path = tmp_path / METADATA_FILE
+    database = SqliteDatabase(path, lock_timeout_s=0.02)
+    with (
+        locked(tmp_path / f"{METADATA_FILE}.lock"),
+        pytest.raises(StoreError, match="was held by another process"),
+        database.writing(),
+    ):
+        pass
+    stranger = sqlite3.connect(path, timeout=0)
+    with database.writing(), pytest.raises(sqlite3.OperationalError, match="locked"):
+        stranger.execute("BEGIN IMMEDIATE")
+    stranger.close()
+    database.close()
+
+
+def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    """What a transaction wrote before it failed is gone, and the next writer gets its turn."""
+    open_registry(tmp_path).close()
+    database = SqliteDatabase(tmp_path / METADATA_FILE)
+
+    def fail() -> None:
+        with database.writing() as connection:
+            raise_revision(connection)
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fail()
+    with database.writing() as connection:
+        assert read_revision(connection) == 0
+    database.close()
+
+
+def test_settings_of_connections(store: Store) -> None:
+    """Every connection syncs each commit, checks references, and the log is written ahead."""
+    database = SqliteDatabase(store.home / METADATA_FILE)
+    with database.reading() as connection:
+        values = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "trusted_schema")
+        }
+    database.close()
+    full = 2
+    assert values == {
+        "journal_mode": "wal",
+        "synchronous": full,
+        "foreign_keys": 1,
+        "trusted_schema": 0,
+    }
 
 
 def test_keys_are_kept(store: Store) -> None:

@@ -83,10 +83,12 @@ def test_model_names(store: Store, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_not_a_number(store: Store, value: float) -> None:
+@pytest.mark.parametrize("field", ["threshold", "metrics"])
+def test_not_a_number(store: Store, field: str, value: float) -> None:
     """A manifest that JSON cannot hold exactly is refused, not changed on the way."""
     contents = files("a")
-    described = msgspec.structs.replace(manifest(contents), metrics={"roc_auc": value})
+    changed = {field: {"roc_auc": value} if field == "metrics" else value}
+    described = msgspec.structs.replace(manifest(contents), **changed)
     with pytest.raises(UsageError, match="cannot be kept as JSON"):
         store.registry.publish(described, contents, by="anna", now=store.now)
 

@@ -94,6 +94,7 @@ def test_damaged_cache_is_mended(store: Store) -> None:
         damage()
         opened = store.registry.open_files(version)
         assert {path: file.read_bytes() for path, file in opened.items()} == good, damage
+        assert {file.lstat().st_nlink for file in opened.values()} == {1}, damage
         assert not store.cached(version, "model.onnx.data").exists()
         assert not any(path.is_symlink() for path in (store.home / "cache").rglob("*")), damage
     assert outside.read_bytes() == good["model.onnx"]
