@@ -98,5 +98,5 @@ class TestBlobStore:
         blobs.write_index(listing)
         images.append(msgspec.structs.replace(images[0], annotations={"a": "b"}))
         blobs.write_index(listing)
-        assert len(asked) == 2
+        assert len(asked) >= 2
         assert list(blobs.digests()) == [digest_of(b"{}")]

@@ -29,6 +29,7 @@ from shipway.registry.oci import LAYOUT, Descriptor, hex_of, index_bytes
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LEFTOVER_AGE_S = 24 * 3600.0
+_INDEX_WAIT_S = 10.0
 _HEX_LENGTH = 64
 
 
@@ -97,7 +98,9 @@ class LocalBlobs:
 
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
         """See the port. Whoever comes last lists all, so nobody's version is left out."""
-        with locked(self._folder / "index.lock"):
+        if _holds(self._index, index_bytes(listing())):
+            return
+        with locked(self._folder / "index.lock", timeout_s=_INDEX_WAIT_S):
             content = index_bytes(listing())
             if not _holds(self._index, content):
                 with storing(self._index):

@@ -38,7 +38,7 @@ class BlobStore(Protocol):
         """The digest of everything that is kept, in no order."""
 
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
-        """Make the view for other tools show *listing*, which is asked for under a lock."""
+        """Make the view for other tools show *listing*, asked for anew once nobody else writes."""
 
 
 class VersionLog(Protocol):

@@ -98,6 +98,15 @@ def test_without_git(repository: Path, tmp_path: Path) -> None:
     assert look(empty).lineage().code is None
 
 
+def test_called_by_git(repository: Path, tmp_path: Path) -> None:
+    """What git itself sets for a hook does not lead to another repository."""
+    other = tmp_path / "other"
+    git(tmp_path, "init", "--quiet", str(other))
+    found = look(repository, GIT_DIR=str(other / ".git"), GIT_INDEX_FILE=str(tmp_path / "index"))
+    assert found == look(repository)
+    assert found.code.commit
+
+
 def test_before_the_first_commit(tmp_path: Path) -> None:
     """A repository without a commit records its files as a change."""
     git(tmp_path, "init", "--quiet", "--initial-branch=trunk")

@@ -141,6 +141,19 @@ def test_writers_queue(tmp_path: Path) -> None:
     database.close()
 
 
+def test_reading_waits_for_no_writer(store: Store) -> None:
+    """While a writer hangs, the store is opened, read and closed all the same."""
+    version = store.publish("a")
+    with (
+        locked(store.home / f"{METADATA_FILE}.lock"),
+        locked(store.home / "blobs" / "index.lock"),
+    ):
+        registry = open_registry(store.home)
+        assert registry.version("flight-delay", 1) == version
+        assert registry.open_files(version)
+    registry.close()
+
+
 def test_failed_write_leaves_nothing(tmp_path: Path) -> None:
     """What a transaction wrote before it failed is gone, and the next writer gets its turn."""
     open_registry(tmp_path).close()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, create_engine, event
@@ -24,6 +24,7 @@ from shipway.errors import StoreError
 from shipway.registry.durable import LOCK_TIMEOUT_S, locked, storing
 
 _BUSY_TIMEOUT_S = 60.0
+_CLOSING_WAIT_S = 2.0
 _WRITES = "shipway_writes"
 _LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _REFUSED = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN})
@@ -43,10 +44,10 @@ class SqliteDatabase:
         )
         event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", _begin)
-        with storing(path), locked(self._lock, timeout_s=lock_timeout_s):
-            _create_private(path)
-            with self._translated(), self._engine.connect() as connection:
-                connection.connection.cursor().execute("PRAGMA journal_mode = WAL")
+        if not self._writes_ahead():
+            with storing(path), locked(self._lock, timeout_s=lock_timeout_s):
+                _create_private(path)
+                self._pragma("journal_mode = WAL")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -68,8 +69,19 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """See the port. Closing the last connection checkpoints, so it queues with writers."""
-        with locked(self._lock, timeout_s=self._lock_timeout_s):
+        with ExitStack() as queue:
+            with suppress(StoreError):
+                queue.enter_context(locked(self._lock, timeout_s=_CLOSING_WAIT_S))
             self._engine.dispose()
+
+    def _writes_ahead(self) -> bool:
+        """Whether the file is there and set up, so that opening it need wait for nobody."""
+        return self._path.is_file() and self._pragma("journal_mode") == "wal"
+
+    def _pragma(self, text: str) -> object:
+        with self._translated(), self._engine.connect() as connection:
+            cursor = connection.connection.cursor()
+            return cursor.execute(f"PRAGMA {text}").fetchone()[0]
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
