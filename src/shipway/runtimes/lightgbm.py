@@ -32,6 +32,12 @@ class LightgbmModel:
         self._threads = threads
         named = msgspec.json.decode(str(spec.options.get("categorical", "[]")), type=list[str])
         known = [tuple(values) for values in booster.pandas_categorical or []]
+        if len(named) != len(known):
+            raise ModelFileError(
+                f"the LightGBM text has categories for {len(known)} columns, and the manifest"
+                f" names {len(named)}",
+                next_step="publish the model again; this file is not the one that was packed",
+            )
         self._categories: dict[str, tuple[Any, ...]] = dict(zip(named, known, strict=True))
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
@@ -72,19 +78,33 @@ def read(data: bytes) -> Any:
     damaged = ModelFileError(
         "the LightGBM text is damaged or cut off", next_step="copy it again, or save it again"
     )
-    if not data.startswith(b"tree\n") or b"\nend of trees\n" not in data:
-        raise damaged
-    header, _, _ = data.partition(b"\n\nTree=")
-    sizes = re.search(rb"^tree_sizes=([\d ]+)$", header, re.MULTILINE)
-    if sizes is None:
-        raise damaged
-    end = len(header) + 2 + sum(int(size) for size in sizes[1].split())
-    if not data[end : end + 14].strip().startswith(b"end of trees"):
+    if not _is_whole(data):
         raise damaged
     try:
         return Booster(model_str=data.decode())
     except (LightGBMError, UnicodeDecodeError, ValueError) as error:
         raise damaged from error
+
+
+def _is_whole(data: bytes) -> bool:
+    """Whether every tree that the header counts is there, and the file was written to its end.
+
+    Python's LightGBM ends the file with the categories, other languages' with the parameters.
+    """
+    header, _, _ = data.partition(b"\n\nTree=")
+    sizes = re.search(rb"^tree_sizes=([\d ]+)$", header, re.MULTILINE)
+    if not data.startswith(b"tree\n") or sizes is None:
+        return False
+    trees = len(header) + 2 + sum(int(size) for size in sizes[1].split())
+    rest = data[trees:].strip()
+    if not rest.startswith(b"end of trees"):
+        return False
+    before, line, categories = rest.rpartition(b"pandas_categorical:")
+    try:
+        msgspec.json.decode(categories if line else b"null")
+    except msgspec.DecodeError:
+        return False
+    return (before if line else rest).strip().endswith((b"end of parameters", b"end of trees"))
 
 
 def wrap(model: Any, spec: ModelSpec, *, threads: int = 1) -> Model:

@@ -15,6 +15,7 @@ from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage, ModelFileError, ModelMismatch
 from shipway.runtimes.answers import checked, foreign, matrix, rows_of
 from shipway.runtimes.port import Columns, Facts, Model
+from shipway.runtimes.ubjson import is_whole_ubjson
 from shipway.runtimes.values import plain_parameters
 from shipway.runtimes.versions import check_version
 
@@ -80,15 +81,26 @@ def read(data: bytes) -> Any:
         from xgboost.core import XGBoostError
     except ModuleNotFoundError as error:
         raise MissingPackage.for_extra("xgboost", "xgboost", "run an XGBoost model") from error
+    damaged = ModelFileError(
+        "the XGBoost file is damaged or cut off", next_step="copy it again, or save it again"
+    )
+    if not (is_whole_ubjson(data) or _is_json(data)):
+        raise damaged
     booster = Booster()
     try:
         booster.load_model(bytearray(data))
         booster.num_features()
     except (XGBoostError, ValueError) as error:
-        raise ModelFileError(
-            "the XGBoost file is damaged or cut off", next_step="copy it again, or save it again"
-        ) from error
+        raise damaged from error
     return booster
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def wrap(model: Any, spec: ModelSpec, *, threads: int = 1) -> Model:
