@@ -80,8 +80,10 @@ class EventReader:
         return self._frame
 
     def _take(self, fresh: list[pl.DataFrame]) -> None:
+        # In this order: a journal that is gone before it is listed has its segment by then.
+        live = journals(self._folder)
         compacted = segments(self._folder)
-        for stem, path in journals(self._folder).items():
+        for stem, path in live.items():
             if stem in compacted:
                 continue
             progress = self._progress.setdefault(stem, _Progress())

@@ -82,6 +82,8 @@ def compact(folder: Path, *, time_columns: Mapping[str, str] | None = None) -> C
         if not alone:
             return Compacted(busy=True)
         total = Compacted()
+        for half_written in (folder / SEGMENTS).glob(".*.tmp"):
+            half_written.unlink(missing_ok=True)  # left by a kill; nobody else writes here now
         for stem, path in journals(folder).items():
             if stem in segments(folder):
                 path.unlink(missing_ok=True)
