@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from cyclopts import CycloptsError, UnknownCommandError
+from cyclopts import CycloptsError, UnknownCommandError, UnusedCliTokensError
 
 from shipway.cli.index import COMMANDS
 from shipway.cli.visible import visible
@@ -130,8 +130,11 @@ def _usage_error(error: CycloptsError) -> UsageError:
         word = str(error.unused_tokens[0])
         near = difflib.get_close_matches(word, [command.name for command in COMMANDS], n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return UsageError(f"there is no command {word!r}{hint}", next_step="see `shipway --help`")
+        what = "option" if word.startswith("-") else "command"
+        return UsageError(f"there is no {what} {word!r}{hint}", next_step="see `shipway --help`")
     message = " ".join(str(error).split())
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        message = f"nothing takes the argument {error.unused_tokens[0]!r}"
     command = " ".join(["shipway", *chain])
     return UsageError(message[:1].lower() + message[1:], next_step=f"see `{command} --help`")
 

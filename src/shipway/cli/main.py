@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cyclopts import App, Group, Parameter
@@ -21,17 +22,31 @@ _EXAMPLE = "Example: shipway demo --fast"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line *arguments* (by default of this process); returns the exit code."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_streams()
+    output = Output(as_json=wants("--json", tokens))
+    try:
+        code = _run(tokens, output)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = failures.PIPE_CLOSED
+    except OSError as error:
+        code = failures.tell(error, Output())
+    else:
+        return code
+    # Nobody takes what stdout still holds; it must not be flushed there at the end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _prepare_streams() -> None:
+    """See that all three streams are there, and that they can write whatever a name holds."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the process
+            setattr(sys, name, Path(os.devnull).open("r+", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    output = Output(as_json=wants("--json", tokens))
-    try:
-        return _run(tokens, output)
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough; what Python still holds must not be flushed there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failures.PIPE_CLOSED
 
 
 def build_app(requested: str = "") -> App:

@@ -21,7 +21,6 @@ from shipway.domain.progress import SILENT, Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-_WIDTH_WITHOUT_TERMINAL = 160
 _VERDICT_STYLES = {"pass": "green", "fail": "red", "undecided": "yellow"}
 
 
@@ -130,13 +129,9 @@ class Output:
 
 
 def _console(*, stderr: bool) -> Console:
-    from rich.console import Console
+    from shipway.cli.console import Stream
 
-    stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL
-    return Console(
-        stderr=stderr, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False
-    )
+    return Stream(stderr=stderr)
 
 
 def _text(text: str, style: str = "") -> Any:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from shipway.cli.options import NO_OPTIONS, Options
 from shipway.cli.output import Output, Result
+from shipway.errors import UsageError
 
 if TYPE_CHECKING:
     from shipway.api.predict import Predictions
@@ -19,8 +20,9 @@ _ROWS_SHOWN = 20
 
 def predict(
     rows: Annotated[
-        str, Parameter(help="A table, a row as JSON text, or - for JSON on standard input.")
-    ],
+        str | None,
+        Parameter(help="A table, or a row as JSON text; JSON from standard input by default."),
+    ] = None,
     /,
     *,
     url: Annotated[
@@ -36,8 +38,7 @@ def predict(
     """
     from shipway.api.predict import predict as ask
 
-    given = sys.stdin.read() if rows == "-" else rows
-    asked = given if rows == "-" or given.lstrip().startswith(("{", "[")) else Path(given)
+    asked = _rows(rows)
     with options.open() as project:
         answered = ask(project, asked, url=url, key=key, progress=options.output().progress)
     return Result(
@@ -45,6 +46,17 @@ def predict(
         show=lambda output: _show(answered, output),
         next_step="shipway labels add TABLE, once the outcomes are known",
     )
+
+
+def _rows(given: str | None) -> Path | str:
+    """The path of a table, or JSON text."""
+    if given is None:
+        if sys.stdin.isatty():
+            raise UsageError(
+                "there are no rows to ask about", next_step="shipway predict TABLE, or JSON text"
+            )
+        return sys.stdin.read()
+    return given if given.lstrip().startswith(("{", "[")) else Path(given)
 
 
 def _show(answered: Predictions, output: Output) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,3 +145,44 @@ def test_progress_is_drawn_and_taken_away() -> None:
     drawn = stream.getvalue()
     for text in ("First", "4/10 rows", "Second", "Third"):
         assert text in drawn
+
+
+def test_a_reader_that_goes_away_is_no_verdict() -> None:
+    """When nobody reads on, the exit code is that of a closed pipe, never 1."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "shipway", "doctor"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 141
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_a_full_disk_behind_stdout_is_told(options: list[str]) -> None:
+    """An answer that cannot be written ends with 4, with a message and without a traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "shipway", "doctor", *options],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_closed_streams_are_put_up_with() -> None:
+    """A process started without stdout does its work."""
+    done = subprocess.run(
+        [sys.executable, "-m", "shipway", "doctor", "--json"],
+        preexec_fn=lambda: os.close(1),
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
