@@ -274,7 +274,7 @@ class _Draft:
         if kind is Kind.INTEGER and np.unique(finite).size <= MAX_DISCRETE:
             return low, high
         widened = self.slack * (high - low)
-        if not math.isfinite(widened):
+        if not math.isfinite(max(high + widened, widened - low)):
             return low, high
         # What was never negative is not expected to become so.
         least = max(low - widened, 0.0) if low >= 0 else low - widened
@@ -333,6 +333,8 @@ def _rounded(bound: float, widened: float, *, down: bool) -> float:
         return bound
     steps = math.floor(bound / unit) if down else math.ceil(bound / unit)
     readable = float(f"{steps * unit:.12g}")
+    if not math.isfinite(readable):
+        return bound
     return min(readable, bound) if down else max(readable, bound)
 
 

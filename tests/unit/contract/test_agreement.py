@@ -143,13 +143,17 @@ def test_a_table_and_a_request_of_its_rows_agree(case: tuple[Contract, pl.DataFr
     told = [(v.column, v.row, v.code, v.rule, v.message) for v in report.violations]
     assert told == _faults(checked)
     assert (report.total, report.warnings) == (checked.total, checked.warnings)
-    assert np.flatnonzero(report.refused).tolist() == sorted({v.row for v in checked.violations})
+    assert np.flatnonzero(report.refused).tolist() == sorted(
+        {v.row or 0 for v in checked.violations}
+    )
     if checked.ok:
         encoded = compiled.encode(frame)
         assert _same(encoded, checked.columns)
         if not _beyond_float(encoded):
-            when = {k: v for k, v in frame.to_dict(as_series=False).items() if k == "when"}
-            again = compiled.check_request(encoded | when)
+            when: dict[str, Any] = {
+                k: v for k, v in frame.to_dict(as_series=False).items() if k == "when"
+            }
+            again = compiled.check_request(when | encoded)
             assert again.ok
             assert _same(again.columns, encoded)
             assert again.warnings == checked.warnings

@@ -169,7 +169,8 @@ def test_columns_of_other_lengths_are_named(compiled: CompiledContract) -> None:
 
 def test_a_request_without_rows_is_refused(compiled: CompiledContract) -> None:
     """Nothing asked is nothing answered."""
-    for empty in ([], np.array([])):
+    nothing: list[Any] = [[], np.array([])]
+    for empty in nothing:
         checked = compiled.check_request(dict.fromkeys(_GOOD, empty))
         assert [v.code for v in checked.violations] == ["contract.no-rows"]
     assert "contract.no-rows" in [v.code for v in compiled.check_request({}).violations]
