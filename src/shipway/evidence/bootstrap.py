@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from shipway.evidence.intervals import Interval
 from shipway.evidence.outcomes import FloatArray
@@ -32,6 +32,7 @@ FEW_BLOCKS = 30
 _TAIL_REPLICATES = 5  # fewer replicates beyond an end, and the end is noise
 _MISSING_SHARE = 0.01
 _SHOWN_BIAS = sqrt(2) - 1
+_LARGEST_EXPONENT = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ def _logit(values: FloatArray) -> FloatArray:
     return np.asarray(np.log(values) - np.log1p(-values), dtype=np.float64)
 
 
-def _expit(values: FloatArray) -> FloatArray:
-    return np.asarray(1 / (1 + np.exp(-values)), dtype=np.float64)
+def _exp(values: FloatArray) -> FloatArray:
+    return np.asarray(np.exp(np.minimum(values, _LARGEST_EXPONENT)), dtype=np.float64)
 
 
 def _itself(values: FloatArray) -> FloatArray:
@@ -59,16 +60,16 @@ def _log_below_one(values: FloatArray) -> FloatArray:
 
 
 def _below_one(values: FloatArray) -> FloatArray:
-    return np.asarray(-np.expm1(-values), dtype=np.float64)
+    return np.asarray(-np.expm1(np.minimum(-values, _LARGEST_EXPONENT)), dtype=np.float64)
 
 
 def scale_for(bounds: tuple[float, float]) -> Scale:
     """Logit between 0 and 1, log from 0 on, ``-log(1 - x)`` up to 1, the identity otherwise."""
     low_end, high_end = np.isfinite(bounds[0]), np.isfinite(bounds[1])
     if low_end and high_end and bounds == (0.0, 1.0):
-        return Scale(_logit, _expit)
+        return Scale(_logit, special.expit)
     if low_end and not high_end and bounds[0] == 0:
-        return Scale(np.log, np.exp)
+        return Scale(np.log, _exp)
     if high_end and not low_end and bounds[1] == 1:
         return Scale(_log_below_one, _below_one)
     return Scale(_itself, _itself)

@@ -146,7 +146,7 @@ def judge_drift(
     confidence: float = 0.95,
     dependent: bool = True,
 ) -> tuple[DriftFinding, ...]:
-    """One finding a feature, the farthest moved first.
+    """One finding a feature, the farthest moved first, those with too little data last.
 
     ``fail``: the effect, less what chance adds, is past *margin* and the p-value, adjusted over
     all features, is at most 1 - *confidence*. ``undecided``: too little data, or past the
@@ -161,7 +161,12 @@ def judge_drift(
         _finding(name, one, effect, margin, adjusted.get(name), 1 - confidence)
         for name, one in measures.items()
     ]
-    return tuple(sorted(findings, key=lambda one: -one.measure.beyond_chance(effect)))
+    return tuple(
+        sorted(
+            findings,
+            key=lambda one: (one.adjusted_p is None, -one.measure.beyond_chance(effect)),
+        )
+    )
 
 
 class _Clustering(msgspec.Struct, frozen=True):

@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from shipway.domain.metrics import METRICS
 from shipway.domain.objectives import Costs
 from shipway.errors import DataError, NotEnoughData, UsageError
+from shipway.evidence.intervals import normal_quantile
 from shipway.evidence.outcomes import FloatArray
 from shipway.evidence.ranking import mid_ranks, ratio
 from shipway.evidence.verdict import Measurement
@@ -121,12 +123,13 @@ def estimate(
             )
     draws = draws[np.isfinite(draws)]
     known = not np.isnan(value)
-    ends = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2]) if len(draws) else None
+    half = normal_quantile(confidence) * float(draws.std()) if len(draws) else 0.0
+    lowest, highest = METRICS[metric].bounds
     return Measurement(
         metric=metric,
         value=value if known else None,
-        low=min(float(ends[0]), value) if known and ends is not None else None,
-        high=max(float(ends[1]), value) if known and ends is not None else None,
+        low=max(lowest, value - half) if known else None,
+        high=min(highest, value + half) if known else None,
         n=n,
         method=_METHOD,
         confidence=confidence,

@@ -14,7 +14,7 @@ from shipway.errors import UsageError
 from shipway.evidence.verdict import Judgement, Measurement, Verdict
 
 AT_LEAST, AT_MOST, BETTER_THAN = "at_least", "at_most", "better_than"
-_BEYOND_REASON = 10**12
+_BEYOND_REASON = 1000  # times narrower: a million times the rows
 
 
 def bounds_of(objective: Objective) -> tuple[tuple[str, float], ...]:
@@ -74,7 +74,8 @@ def n_needed(measurement: Measurement, target: float) -> int | None:
     """The total n at which the interval, shrinking as 1/sqrt(n), no longer holds *target*.
 
     Taken at the value observed, so it is itself uncertain. None when the value lies on the
-    target, or when there is no end on that side to shrink.
+    target, when there is no end on that side to shrink, or when it would take a million times the
+    rows.
     """
     value = measurement.value
     if value is None or value == target:
@@ -82,10 +83,10 @@ def n_needed(measurement: Measurement, target: float) -> int | None:
     end = measurement.low if value > target else measurement.high
     if end is None:
         return None
-    needed = measurement.n * ((value - end) / (value - target)) ** 2
-    if needed > _BEYOND_REASON:
+    shrink = abs((value - end) / (value - target))
+    if shrink > _BEYOND_REASON:
         return None
-    return max(ceil(needed), measurement.n + 1)
+    return max(ceil(measurement.n * shrink**2), measurement.n + 1)
 
 
 def _good_is_above(objective: Objective, bound: str) -> bool:

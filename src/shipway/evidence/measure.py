@@ -13,7 +13,7 @@ two models on the same rows           differences of the same resamples; paired 
 
 More than :data:`MOST_GROUPS` blocks (or rows) are dealt at random into as many groups, which
 are then resampled whole: sums of independent blocks are independent, so this costs no
-validity and makes a million rows as cheap as a thousand.
+validity and makes a million rows as cheap as five hundred.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from shipway.evidence.verdict import Measurement
 MINIMUM_ROWS = 30
 MINIMUM_BLOCKS = 4
 MINIMUM_OF_CLASS = 5
-MOST_GROUPS = 1000
+MOST_GROUPS = 500
 # Average precision has no shortcut: each resample is a pass over all rows, so it takes the
 # jackknife of at most 100 groups rather than thousands of replicates.
 _MOST_GROUPS_OF = {"roc_auc": 250, "average_precision": 100}

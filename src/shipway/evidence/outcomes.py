@@ -240,7 +240,7 @@ def _faults(outcomes: Outcomes) -> list[Problem]:
     if outcomes.task is Task.REGRESSION:
         numbers |= {"truth": outcomes.truth, "decided": outcomes.decided}
     for name, values in numbers.items():
-        if values is None:
+        if values is None or not len(values):
             continue
         bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
         if bad.any():
