@@ -60,8 +60,9 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """A version: everything that makes it what it is. Its digest is of its canonical JSON.
 
-    ``trained`` sums up the target in training, for baselines. ``files`` always include ``contract.yaml`` and ``shipway.toml`` as they were. ``metrics`` are
-    point values reported at packing; what a version was gated on is recorded as evidence.
+    ``trained`` sums up the target in training, for baselines. ``files`` always include
+    ``contract.yaml`` and ``shipway.toml`` as they were. ``metrics`` are point values reported
+    at packing; what a version was gated on is recorded as evidence.
     """
 
     schema: int = 1
