@@ -77,7 +77,7 @@ def test_a_kill_between_segment_and_delete_doubles_nothing(
 ) -> None:
     """Readers pass over the journal that has its segment; the next compaction deletes it."""
     with Journal(tmp_path, "w0") as journal:
-        journal.append([event("a", 3)])
+        journal.append([event("a", 2), event("b", status=422, code="contract.violated", labels=[])])
 
     def killed(self: Path, missing_ok: bool = False) -> None:
         if self.suffix == ".journal":
