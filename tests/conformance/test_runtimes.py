@@ -66,7 +66,8 @@ def _spec(format_: str, main_file: str, **options: Any) -> ModelSpec:
 
 def _truth(columns: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
     logit = (columns["hour"] - 12) / 4 + np.nan_to_num(columns["gust"]) / 20 - 0.5
-    return (np.random.default_rng(6).random(ROWS) < 1 / (1 + np.exp(-logit))).astype(np.int64)
+    chance: NDArray[np.float64] = 1 / (1 + np.exp(-logit))
+    return (np.random.default_rng(6).random(ROWS) < chance).astype(np.int64)
 
 
 def _booster_case(
