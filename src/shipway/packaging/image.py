@@ -121,6 +121,8 @@ def build_context(
 def build(context: Path, *, tool: str, tag: str, run: Run = run_program) -> str:
     """Build the image *tag* from *context* with docker, podman or buildah; gives *tag* back.
 
+    No step of the build has a network; only the tool itself may fetch the base image.
+
     Raises :class:`~shipway.errors.EnvironmentFailure` with the tool's last lines if it fails.
     """
     if tool not in _TOOLS:
@@ -128,7 +130,9 @@ def build(context: Path, *, tool: str, tag: str, run: Run = run_program) -> str:
             f"{tool!r} is not a tool that builds images",
             next_step=f"use one of {', '.join(_TOOLS)}",
         )
-    done = run([*_TOOLS[tool], "--tag", check_tag(tag), str(context.resolve())])
+    done = run(
+        [*_TOOLS[tool], "--network", "none", "--tag", check_tag(tag), str(context.resolve())]
+    )
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()[-_REPORTED_LINES:]
         raise EnvironmentFailure(

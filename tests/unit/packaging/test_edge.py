@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -276,12 +277,15 @@ def test_missing_column_is_a_fault(shared: tuple[Any, Any, Any]) -> None:
 
 
 def run_bundle(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
-    """Run the bundle as its README says, in a Python that cannot see Shipway."""
+    """Run the bundle as its README says, in a Python that cannot see Shipway, at a new home."""
+    home = folder.parent / "home"
+    home.mkdir(exist_ok=True)
     hide = "import sys; sys.modules['shipway'] = None; import runpy; sys.argv = sys.argv[1:]; "
     return subprocess.run(
         [sys.executable, "-c", hide + "runpy.run_path(sys.argv[0], run_name='__main__')",
          str(folder / "runner.py"), name],
         capture_output=True, text=True, check=False,
+        env={"HOME": str(home), "PATH": os.environ["PATH"]},
     )  # fmt: skip
 
 
@@ -308,6 +312,7 @@ def test_command_answers_csv_and_json_lines(bundle: EdgeBundle, tmp_path: Path) 
     assert [[int(c[0]), int(c[1]), float(c[2])] for c in cells] == [
         list(a.values()) for a in answers
     ]
+    assert not list((tmp_path / "home").rglob("*")), "a library keeps or reports something"
     expected = 1 / (1 + math.exp(-(1.5 + 0 + 1 + 1 + 0.5)))
     assert answers[0]["score"] == pytest.approx(expected, rel=1e-6)
 

@@ -165,7 +165,7 @@ def test_failure_leaves_nothing(tmp_path: Path, make_version: MakeVersion) -> No
     ],
 )
 def test_build_calls_the_tool(tmp_path: Path, tool: str, words: list[str]) -> None:
-    """Each tool is called with its own word, the tag and the folder, never through a shell."""
+    """Each tool is called without a network, with the tag and the folder, and without a shell."""
     commands: list[list[str]] = []
 
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -173,7 +173,7 @@ def test_build_calls_the_tool(tmp_path: Path, tool: str, words: list[str]) -> No
         return subprocess.CompletedProcess(list(command), 0, "", "")
 
     assert build(tmp_path, tool=tool, tag="flight-delay:3", run=run) == "flight-delay:3"
-    assert commands == [[*words, "--tag", "flight-delay:3", str(tmp_path)]]
+    assert commands == [[*words, "--network", "none", "--tag", "flight-delay:3", str(tmp_path)]]
 
 
 def test_build_tells_why_it_failed(tmp_path: Path) -> None:

@@ -5,9 +5,8 @@
 
 or in a program: ``Runner("folder of this file").predict([{"column": value, ...}, ...])``.
 
-Rows are held against the same promises, and decided by the same rule, as by Shipway's server.
-Every file is checked against manifest.json first. Exit codes: 0 all rows answered, 1 some rows
-break the contract (they are told on stderr and left out), 2 wrong usage, 4 damaged bundle.
+Rows are checked and decided as by Shipway's server; manifest.json is checked first. Exit codes: 0
+all answered, 1 some break the contract (told on stderr, left out), 2 wrong usage, 4 damaged bundle.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import csv
 import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,14 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # else onnxruntime reports to its maker
+
 import onnxruntime
 
-CHUNK_ROWS = 4096
 FLOAT_HIGH = 1.7976931348623157e308
 INT64_LOW, INT64_HIGH = -(2**63), 2**63 - 1
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_US = 86_400_000_000
-SLACK = 1e-6
+CHUNK_ROWS, SLACK = 4096, 1e-6
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity|nan)", re.I | re.A)
 INTEGER = re.compile(r"[+-]?\d+", re.A)
 DTYPES = {
@@ -279,15 +281,13 @@ def cell(kind: str, text: str | None) -> Any:
     if text is None or text == "":
         return None
     bare = text.strip()
-    if kind in ("number", "integer", "boolean") and not bare:
+    if not bare and kind in ("number", "integer", "boolean"):
         return None
     if kind == "boolean":
         return {"true": True, "false": False}.get(bare.lower(), text)
     if kind == "integer" and INTEGER.fullmatch(bare):
         return int(bare)
-    if kind in ("number", "integer"):
-        return float(bare) if NUMBER.fullmatch(bare) else text
-    return text
+    return float(bare) if kind in ("number", "integer") and NUMBER.fullmatch(bare) else text
 
 
 def read_rows(path: Path, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
