@@ -11,7 +11,8 @@ import polars as pl
 
 from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.project import Project
-from shipway.contract.schema import Contract
+from shipway.contract.schema import Column, Contract, Role
+from shipway.domain.model import Kind
 from shipway.domain.progress import SILENT, Progress
 from shipway.errors import NotEnoughData
 from shipway.monitoring.alerts import (
@@ -30,6 +31,7 @@ from shipway.monitoring.labels import LabelReader
 from shipway.monitoring.reader import EventReader
 from shipway.monitoring.reference import Reference
 from shipway.monitoring.report import write_report
+from shipway.monitoring.rows import INPUT
 from shipway.monitoring.senders import ConsoleSender, WebhookSender
 from shipway.monitoring.window import Window, time_columns, windows_in, with_truth, within
 from shipway.registry.records import Version
@@ -78,6 +80,7 @@ class Watch:
             rows,
             contract=contract,
             objectives=version.manifest.objectives,
+            classes=version.manifest.spec.classes,
             threshold=version.manifest.threshold,
             reference=reference,
             window=window,
@@ -87,9 +90,10 @@ class Watch:
         )
 
     def labelled_rows(self, until: datetime) -> pl.DataFrame:
-        """What was asked before *until* and came true: columns of the contract, target included.
+        """What was asked before *until* and came true: features, time and target of the contract.
 
-        This is what a retraining can learn from.
+        This is what a retraining can learn from. Raises
+        :class:`~shipway.errors.NotEnoughData` while nothing has a label.
         """
         contract = self._project.contract
         target = contract.target
@@ -102,8 +106,11 @@ class Watch:
                 "no prediction has a label yet",
                 next_step="add labels with `shipway labels add TABLE`",
             )
-        names = [column.name for column in contract.request_columns if column.name in frame.columns]
-        return frame.select(*names, pl.col("truth").alias(target.name))
+        return frame.select(
+            *(_as_promised(column) for column in contract.features),
+            *(pl.col("event_time").alias(column.name) for column in contract.having(Role.TIME)),
+            pl.col("truth").alias(target.name),
+        )
 
     def _judge(self, number: int) -> tuple[Version, Contract, Reference | None]:
         """Version *number* with its contract and what its gate saw, read once."""
@@ -195,6 +202,21 @@ def _senders(project: Project, tell: Callable[[str], None] | None) -> list[Sende
     if webhook is not None:
         senders.append(WebhookSender(webhook))
     return senders
+
+
+_TYPES = {
+    Kind.NUMBER: pl.Float64(),
+    Kind.INTEGER: pl.Int64(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.STRING: pl.String(),
+}
+
+
+def _as_promised(column: Column) -> pl.Expr:
+    """A feature of the events in the type that the contract promises."""
+    sent = pl.col(f"{INPUT}{column.name}")
+    kind = _TYPES.get(column.kind)
+    return (sent if kind is None else sent.cast(kind)).alias(column.name)
 
 
 def _reference(gate: object) -> Reference | None:

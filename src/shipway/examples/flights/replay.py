@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,10 +20,12 @@ import polars as pl
 
 from shipway.domain.progress import Task
 from shipway.domain.times import iso
+from shipway.errors import ServerUnreachable
 from shipway.examples.flights.data import CATEGORIES, FEATURES, TARGET, TIME
 
 LABEL_DELAY = timedelta(days=1)
 _LABELS_A_POST = 2_000
+_STANDSTILL_S = 120.0
 
 
 @dataclass(slots=True)
@@ -76,18 +78,12 @@ class Replay(threading.Thread):
 
     def wait_for(self, moment: datetime) -> None:
         """Return when the simulated time has reached *moment*, or the replay has ended."""
-        with self._turn:
-            self._turn.wait_for(
-                lambda: self._stopped or (self._now is not None and self._now >= moment)
-            )
-        self.reraise()
+        self._wait(lambda: self._now is not None and self._now >= moment)
 
     def wait_for_requests(self, more: int) -> None:
         """Return when *more* further requests were answered, or the replay has ended."""
-        with self._turn:
-            goal = self.tally.requests + more
-            self._turn.wait_for(lambda: self._stopped or self.tally.requests >= goal)
-        self.reraise()
+        goal = self.tally.requests + more
+        self._wait(lambda: self.tally.requests >= goal)
 
     @contextmanager
     def slowly(self, pause_s: float) -> Iterator[None]:
@@ -107,7 +103,10 @@ class Replay(threading.Thread):
     def run(self) -> None:
         """Play the whole year; an error ends it and reaches whoever waits."""
         try:
-            headers = {"Authorization": f"Bearer {self._server.key}"}
+            headers = {
+                "Authorization": f"Bearer {self._server.key}",
+                "Content-Type": "application/json",
+            }
             with httpx.Client(headers=headers, timeout=30.0) as client:
                 self._play(client)
         except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
@@ -187,6 +186,17 @@ class Replay(threading.Thread):
             body = msgspec.json.encode({"labels": batch})
             client.post(f"{self._server.control_url}/v1/labels", content=body).raise_for_status()
             self.tally.labels += len(batch)
+
+    def _wait(self, reached: Callable[[], bool]) -> None:
+        """Wait until *reached*; an error of the replay, or a standstill, is raised here."""
+        with self._turn:
+            moved = self._turn.wait_for(lambda: self._stopped or reached(), _STANDSTILL_S)
+        self.reraise()
+        if not moved:
+            raise ServerUnreachable(
+                f"the replay stands still at {self._now} after {self.tally.requests} requests",
+                next_step="look at server.log in the folder of the demo",
+            )
 
     def reraise(self) -> None:
         """Raise what ended the replay, if something did."""

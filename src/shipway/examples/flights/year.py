@@ -28,7 +28,7 @@ from shipway.monitoring.findings import WindowReport
 from shipway.monitoring.window import Window
 
 AHEAD = timedelta(days=8)
-FAR_AHEAD = timedelta(days=60)
+FAR_AHEAD = timedelta(days=45)
 PAUSE_S = 0.02
 DRILL_AFTER_WEEKS = 8
 DRILL_REQUESTS = 40
@@ -135,7 +135,6 @@ class Year:
             story.missing.append("the faulty version was promoted without force")
         except GateRefused as refused:
             story.narrator.say(f"refused: {refused.message}")
-        self.replay.release(week.until + FAR_AHEAD)
         self._switch("promote (forced)", week, lambda: self._promote(faulty, force=True))
         self._switch("rollback", week, self._roll_back)
         state = self.project.registry.endpoint(self.project.model)
@@ -154,6 +153,7 @@ class Year:
 
     def _switch(self, action: str, week: Window, change: Callable[[], int]) -> None:
         """Make *change* while requests go on before, during and after it."""
+        self.replay.release(week.until + FAR_AHEAD)
         with self.replay.slowly(PAUSE_S):
             self.replay.wait_for_requests(1)
             endpoint = self.project.registry.endpoint(self.project.model)
@@ -163,6 +163,7 @@ class Year:
             seconds = time.perf_counter() - start
             meanwhile = self.replay.tally.requests - asked
             self.replay.wait_for_requests(DRILL_REQUESTS)
+            self.replay.release(week.until)
         line = SwitchLine(
             action=action,
             before=before,
