@@ -9,6 +9,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -174,9 +175,11 @@ class MemoryRouting:
         """Nothing to give back."""
 
 
-def make_key(*scopes: Scope, name: str = "test", days: int = 1) -> tuple[str, KeyRecord]:
-    """A key that is good now, and its record."""
-    counter = iter(range(256))
+def make_key(
+    *scopes: Scope, name: str = "test", days: int = 1, salt: int = 0
+) -> tuple[str, KeyRecord]:
+    """A key that is good now, and its record; keys of different *salt* differ."""
+    counter = iter(range(2 * salt, 256))
     return issue(
         scopes=scopes or (Scope.PREDICT,),
         now=datetime.now(UTC),
@@ -368,4 +371,9 @@ def running(
         assert not thread.is_alive()
 
 
-Answered = Callable[[], Reply]
+def eventually(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    """Wait until *condition* holds."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, "it never came to be"
+        time.sleep(0.01)

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.connection import ASGIConnection
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.params import FromPath, FromQuery, JSONBody
 
 from shipway import __version__
 from shipway.domain.events import Label, Scalar
@@ -116,6 +117,9 @@ class Context(msgspec.Struct, frozen=True):
     run: Path
 
 
+Shared = NamedDependency[Context]
+
+
 def make_application(services: ControlServices, run: Path) -> Litestar:
     """The control plane's application, without the gatekeeper around it."""
     context = Context(services, run)
@@ -129,6 +133,7 @@ def make_application(services: ControlServices, run: Path) -> Litestar:
         exception_handlers={
             ShipwayError: _told,
             HTTPException: _told_by_framework,
+            RecursionError: _told_too_deep,
             Exception: _told_nothing,
         },
         openapi_config=OpenAPIConfig(
@@ -164,20 +169,20 @@ def livez() -> dict[str, bool]:
 
 
 @get("/readyz", sync_to_thread=True, security=[])
-def readyz(context: Context) -> Response[dict[str, bool]]:
+def readyz(context: Shared) -> Response[dict[str, bool]]:
     """Whether a worker can answer predictions."""
     ready = any(worker.ready for worker in read_workers(context.run))
     return Response({"ready": ready}, status_code=200 if ready else 503)
 
 
 @get("/metrics", media_type=MediaType.TEXT, action=Action.READ_METRICS, sync_to_thread=True)
-def metrics(context: Context) -> Response[bytes]:
+def metrics(context: Shared) -> Response[bytes]:
     """All metrics in Prometheus' text format."""
     return Response(metrics_page(context.run), headers={"Content-Type": CONTENT_TYPE})
 
 
 @get("/v1/status", action=Action.READ_STATUS, sync_to_thread=True)
-def status(context: Context) -> dict[str, Any]:
+def status(context: Shared) -> dict[str, Any]:
     """The server, its workers, and what the services say of models, endpoints and alerts."""
     return {
         "server": read_server(context.run),
@@ -187,25 +192,27 @@ def status(context: Context) -> dict[str, Any]:
 
 
 @get("/v1/endpoints", action=Action.READ_STATUS, sync_to_thread=True)
-def endpoints(context: Context) -> list[EndpointState]:
+def endpoints(context: Shared) -> list[EndpointState]:
     """Every endpoint and its live version."""
     return list(context.services.endpoints())
 
 
 @get("/v1/versions", action=Action.READ_VERSIONS, sync_to_thread=True)
-def versions(context: Context, model: str | None = None) -> list[Version]:
+def versions(context: Shared, model: FromQuery[str | None] = None) -> list[Version]:
     """Every version, of one model if it is named."""
     return list(context.services.versions(model))
 
 
 @get("/v1/endpoints/{endpoint:str}/history", action=Action.READ_STATUS, sync_to_thread=True)
-def history(context: Context, endpoint: str) -> list[EndpointChange]:
+def history(context: Shared, endpoint: FromPath[str]) -> list[EndpointChange]:
     """Every change of an endpoint, oldest first."""
     return list(context.services.history(endpoint))
 
 
 @post("/v1/labels", action=Action.ADD_LABELS, sync_to_thread=True, status_code=200)
-def add_labels(request: Request[Any, Any, Any], context: Context, data: LabelsBody) -> Accepted:
+def add_labels(
+    request: Request[Any, Any, Any], context: Shared, data: JSONBody[LabelsBody]
+) -> Accepted:
     """Keep the truth about predictions; 200 means that it is on disk. Sending twice is harmless.
 
     A label may come before its prediction can be found, so an unknown id is no error.
@@ -236,7 +243,10 @@ def add_labels(request: Request[Any, Any, Any], context: Context, data: LabelsBo
     status_code=200,
 )
 def promote(
-    request: Request[Any, Any, Any], context: Context, endpoint: str, data: MoveBody
+    request: Request[Any, Any, Any],
+    context: Shared,
+    endpoint: FromPath[str],
+    data: JSONBody[MoveBody],
 ) -> EndpointState:
     """Make a version live; it answers every request that begins after this has returned."""
     return context.services.move(_move("promote", endpoint, data, _caller(request)))
@@ -249,7 +259,10 @@ def promote(
     status_code=200,
 )
 def rollback(
-    request: Request[Any, Any, Any], context: Context, endpoint: str, data: MoveBody
+    request: Request[Any, Any, Any],
+    context: Shared,
+    endpoint: FromPath[str],
+    data: JSONBody[MoveBody],
 ) -> EndpointState:
     """Make the version before live again, or the one that is named."""
     return context.services.move(_move("rollback", endpoint, data, _caller(request)))
@@ -321,6 +334,11 @@ def _told_by_framework(
     return Response(
         error_body(told), status_code=error.status_code, headers=dict(error.headers or {})
     )
+
+
+def _told_too_deep(_: Request[Any, Any, Any], __: RecursionError) -> Response[dict[str, Any]]:
+    error = MalformedRequest("the body is nested too deeply", next_step="see /openapi.json")
+    return Response(error_body(error), status_code=http_status(error))
 
 
 def _told_nothing(_: Request[Any, Any, Any], error: Exception) -> Response[dict[str, Any]]:

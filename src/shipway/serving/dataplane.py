@@ -200,7 +200,7 @@ def _constant(body: bytes, exchange: Exchange, _: bytes | bytearray) -> None:
 
 
 def _allow(route: Route) -> bytes:
-    return b"Allow: %b\r\n" % b", ".join((*route.methods, b"OPTIONS"))
+    return b"Allow: %b\r\n" % b", ".join(dict.fromkeys((*route.methods, b"OPTIONS")))
 
 
 def _wrong_method(exchange: Exchange, route: Route) -> Refusal:

@@ -16,8 +16,9 @@ from shipway.domain.times import Clock
 from shipway.errors import NotAuthorised, ShipwayError, UsageError
 from shipway.security.keys import KeyRecord, KeyRing
 from shipway.serving.access import key_in
+from shipway.serving.http.responses import Refusal
 from shipway.serving.sockets import is_loopback
-from shipway.serving.statuses import error_body, http_status
+from shipway.serving.statuses import error_body
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -55,7 +56,10 @@ class Gatekeeper:
             if scope["path"] not in OPEN:
                 await self._authenticate(scope, headers)
         except ShipwayError as error:
-            await _refuse(send, error)
+            await _refuse(send, Refusal(error))
+            return
+        except Refusal as refusal:
+            await _refuse(send, refusal)
             return
         await self._app(scope, receive, send)
 
@@ -76,10 +80,11 @@ class Gatekeeper:
             )
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind != b"application/json":
-            raise UsageError(
+            error = UsageError(
                 "what changes something must be sent as application/json",
                 next_step="send the header Content-Type: application/json",
             )
+            raise Refusal(error, status=415)
 
     async def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
         records = await asyncio.to_thread(self._keys)
@@ -96,9 +101,9 @@ def _without_port(host: str) -> str:
     return bare.removeprefix("[").removesuffix("]")
 
 
-async def _refuse(send: Send, error: ShipwayError) -> None:
-    status = http_status(error)
-    body = msgspec.json.encode(error_body(error))
+async def _refuse(send: Send, refusal: Refusal) -> None:
+    status = refusal.status
+    body = msgspec.json.encode(error_body(refusal.error))
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),

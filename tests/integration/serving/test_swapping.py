@@ -1,0 +1,154 @@
+"""Versions come and go under load, and nobody notices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.serving_rig import MODEL, MemoryRouting, World, eventually, infer, make_key, running
+
+from shipway.errors import StoreError
+from shipway.security.policy import Scope
+from shipway.serving.status import read_workers, wait_for_workers
+
+
+@contextmanager
+def load(world: World, clients: int = 4) -> Iterator[list[tuple[int, str]]]:
+    """Clients that ask without pause; what they were answered: status and version."""
+    answers: list[tuple[int, str]] = []
+    ended = threading.Event()
+
+    def ask() -> None:
+        wire = world.wire()
+        while not ended.is_set():
+            reply = wire.send(infer()).reply()
+            answers.append((reply.status, str(reply.json.get("model_version"))))
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield answers
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+def served_version(world: World) -> str:
+    version: str = world.ask(infer()).json["model_version"]
+    return version
+
+
+def test_swaps_under_load(tmp_path: Path) -> None:
+    """Thirty promotions under load: no request fails, and none begun afterwards is stale."""
+    with running(tmp_path) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        with load(world) as answers:
+            for number in range(2, 32):
+                sequence = world.routing.promote(number)
+                wait_for_workers(tmp_path, MODEL, sequence, timeout_s=10)
+                assert served_version(world) == str(number)
+        assert {status for status, _ in answers} == {200}
+        assert len({version for _, version in answers}) > 2
+        eventually(lambda: all(world.routing.models[n].closed for n in range(1, 31)))
+        assert not world.routing.models[31].closed
+
+
+def test_broken_version(tmp_path: Path) -> None:
+    """A version that cannot be loaded disturbs nobody, and the worker says why it is not live."""
+    with running(tmp_path) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        world.routing.broken.add(2)
+        with load(world) as answers:
+            sequence = world.routing.promote(2)
+            (worker,) = wait_for_workers(tmp_path, MODEL, sequence, timeout_s=10)
+        assert set(answers) == {(200, "1")}
+        assert worker.endpoints[MODEL].live == 1
+        assert "the model is broken" in worker.endpoints[MODEL].error
+        assert worker.ready
+        wait_for_workers(tmp_path, MODEL, world.routing.promote(3), timeout_s=10)
+        assert served_version(world) == "3"
+        assert read_workers(tmp_path)[0].endpoints[MODEL].error == ""
+
+
+def test_nothing_live(tmp_path: Path) -> None:
+    """A server with nothing to serve lives, is not ready, and says what to do."""
+    with running(tmp_path, routing=MemoryRouting(live=None)) as world:
+        eventually(lambda: world.get("/livez").status == 200)
+        reply = world.get("/readyz")
+        assert reply.status == 503
+        assert "promote" in reply.json["next"]
+        assert world.ask(infer()).status == 404
+        world.routing.promote(1)
+        eventually(lambda: world.get("/readyz").status == 200)
+
+
+def test_registry_away(tmp_path: Path) -> None:
+    """While the registry cannot be read the server serves on, says so, and follows again later."""
+    with running(tmp_path) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        world.routing.away = StoreError("the store is locked", next_step="wait")
+        eventually(lambda: "locked" in read_workers(tmp_path)[0].error)
+        assert world.ask(infer()).status == 200
+        assert world.get("/readyz").status == 200
+        world.routing.away = None
+        eventually(lambda: read_workers(tmp_path)[0].error == "")
+        wait_for_workers(tmp_path, MODEL, world.routing.promote(2), timeout_s=10)
+        assert served_version(world) == "2"
+
+
+def test_drain_under_load(tmp_path: Path) -> None:
+    """While a worker drains it answers, says that it is not ready, and asks clients to leave."""
+    with running(tmp_path, drain_wait_s=0.5) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        kept = world.wire()
+        assert kept.send(infer()).reply().status == 200
+        idle = world.wire()
+        idle.send(infer()).reply()
+        world.stop()
+        eventually(lambda: world.get("/readyz").status == 503)
+        reply = kept.send(infer()).reply()
+        assert (reply.status, reply.headers["connection"]) == (200, "close")
+        assert kept.ended()
+        assert idle.ended()
+    assert read_workers(tmp_path) == ()
+
+
+def test_keys(tmp_path: Path) -> None:
+    """Only health is open; a key works from any place it may stand, until it is revoked."""
+    text, record = make_key(Scope.PREDICT)
+    routing = MemoryRouting(keys=[record])
+    with running(tmp_path, routing=routing, authentication=True) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        bearer, plain = f"Authorization: Bearer {text}", f"X-API-Key: {text}"
+        for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"):
+            assert world.get(path).status == 200
+        closed = ("/v2", "/v2/models/late", "/v2/models/late/ready", "/v2/models/nope")
+        for path in closed:
+            reply = world.get(path)
+            assert reply.status == 401
+            assert reply.headers["www-authenticate"].startswith("Bearer")
+            assert "late" not in reply.json["error"]
+        assert world.get("/v2/models/late", bearer).status == 200
+        assert world.ask(infer()).status == 401
+        assert world.ask(infer(bearer)).status == 200
+        assert world.ask(infer(plain)).status == 200
+        assert world.ask(infer(bearer, plain)).status == 200
+        assert world.ask(infer(bearer, "X-API-Key: other")).status == 400
+        assert world.ask(infer("Authorization: Basic eDp5")).status == 401
+        assert world.ask(infer(f"Authorization: Bearer {text[:-1]}x")).status == 401
+        assert {e.caller for e in world.sink.events} == {record.id}
+        routing.set_keys([])
+        eventually(lambda: world.ask(infer(bearer)).status == 401, timeout_s=1)
+
+
+def test_wrong_scope(tmp_path: Path) -> None:
+    """A key for labels may not predict."""
+    text, record = make_key(Scope.LABEL)
+    with running(tmp_path, routing=MemoryRouting(keys=[record]), authentication=True) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        reply = world.ask(infer(f"Authorization: Bearer {text}"))
+        assert (reply.status, reply.json["code"]) == (403, "access.not-authorised")

@@ -1,0 +1,266 @@
+"""The control plane's door: every route and method, every caller, every origin."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.serving_rig import make_key
+
+from shipway.domain.events import Label
+from shipway.errors import ConflictError, GateRefused, NotFoundError, ShipwayError
+from shipway.registry.records import EndpointChange, EndpointState, Version
+from shipway.security.keys import KeyRecord
+from shipway.security.policy import Scope
+from shipway.serving.control_routes import Move, make_application
+from shipway.serving.gatekeeper import Gatekeeper
+
+STATE = EndpointState(endpoint="late", model="late", live=3, sequence=4)
+JSON = {"Content-Type": "application/json"}
+BODIES = {"/v1/labels": b'{"labels": []}'}
+NEEDS = {
+    ("GET", "/metrics"): Scope.VIEW,
+    ("GET", "/v1/status"): Scope.VIEW,
+    ("GET", "/v1/endpoints"): Scope.VIEW,
+    ("GET", "/v1/versions"): Scope.VIEW,
+    ("GET", "/v1/endpoints/late/history"): Scope.VIEW,
+    ("GET", "/openapi.json"): Scope.VIEW,
+    ("POST", "/v1/labels"): Scope.LABEL,
+    ("POST", "/v1/endpoints/late/promote"): Scope.ADMIN,
+    ("POST", "/v1/endpoints/late/rollback"): Scope.ADMIN,
+}
+
+
+class Services:
+    """Services that remember what was asked of them."""
+
+    def __init__(self) -> None:
+        self.moves: list[Move] = []
+        self.labels: list[tuple[list[Label], str]] = []
+        self.error: ShipwayError | None = None
+
+    def status(self) -> dict[str, Any]:
+        return {"alerts": []}
+
+    def endpoints(self) -> Sequence[EndpointState]:
+        return [STATE]
+
+    def versions(self, model: str | None) -> Sequence[Version]:
+        return []
+
+    def history(self, endpoint: str) -> Sequence[EndpointChange]:
+        return []
+
+    def add_labels(self, labels: Sequence[Label], *, by: str) -> int:
+        self.labels.append((list(labels), by))
+        return len(labels)
+
+    def move(self, move: Move) -> EndpointState:
+        self.moves.append(move)
+        if self.error is not None:
+            raise self.error
+        return STATE
+
+
+class Door:
+    """The application behind its gatekeeper, called without sockets."""
+
+    def __init__(
+        self, run: Path, keys: Sequence[KeyRecord] | None = None, host: str = "127.0.0.1"
+    ) -> None:
+        self.services = Services()
+        application = make_application(self.services, run)
+        self.routes = application.routes
+        self._gate = Gatekeeper(
+            application, keys=lambda: keys, host=host, clock=lambda: datetime.now(UTC)
+        )
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str = "",
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        base: str = "http://127.0.0.1:8081",
+    ) -> httpx.Response:
+        if body is None:
+            body = BODIES.get(path, b"{}") if method not in {"GET", "HEAD"} else b""
+        sent = {**(JSON if method not in {"GET", "HEAD"} else {}), **(headers or {})}
+        if key:
+            sent["Authorization"] = f"Bearer {key}"
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self._gate, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                return await client.request(method, path, content=body, headers=sent)
+
+        return asyncio.run(send())
+
+
+def locked(tmp_path: Path) -> tuple[Door, dict[Scope, str]]:
+    made = {scope: make_key(scope, name=scope.value, salt=n) for n, scope in enumerate(Scope)}
+    door = Door(tmp_path, keys=[record for _, record in made.values()])
+    return door, {scope: text for scope, (text, _) in made.items()}
+
+
+def test_every_route_is_listed(tmp_path: Path) -> None:
+    """No route exists that this file does not know of."""
+    found = {
+        (method, route.path.replace("{endpoint:str}", "late"))
+        for route in Door(tmp_path).routes
+        for method in route.methods
+        if method != "OPTIONS" and not route.path.startswith("/schema")
+    }
+    assert found - {("GET", "/livez"), ("GET", "/readyz")} == set(NEEDS)
+
+
+def test_nobody_without_a_key(tmp_path: Path) -> None:
+    """Without a key every route, method and unknown path answers 401; only health is open."""
+    door, _ = locked(tmp_path)
+    paths = {path for _, path in NEEDS} | {"/", "/nope", "/schema", "/schema/openapi.json"}
+    for path in sorted(paths):
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            reply = door.ask(method, path)
+            assert reply.status_code == 401, (method, path)
+    assert door.ask("GET", "/livez").status_code == 200
+    assert door.ask("GET", "/readyz").status_code == 503
+
+
+@pytest.mark.parametrize(("method", "path"), NEEDS)
+def test_scopes(tmp_path: Path, method: str, path: str) -> None:
+    """Each route lets in exactly the keys whose scope it needs, and admin."""
+    door, texts = locked(tmp_path)
+    for scope, text in texts.items():
+        allowed = scope in (NEEDS[method, path], Scope.ADMIN)
+        status = door.ask(method, path, key=text).status_code
+        assert (status == 200) == allowed, (scope, status)
+        assert allowed or status == 403
+
+
+def test_default_deny(tmp_path: Path) -> None:
+    """What says of no action that it is does nothing, whatever the key."""
+    door, texts = locked(tmp_path)
+    for method, path in [("GET", "/schema"), ("OPTIONS", "/v1/status")]:
+        assert door.ask(method, path, key=texts[Scope.ADMIN]).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:8081"}, 403),
+        ({"Origin": "http://127.0.0.1:8081"}, 200),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Host": "localhost:8081"}, 200),
+        ({"Host": "[::1]:8081"}, 200),
+    ],
+)
+def test_other_sites(tmp_path: Path, headers: dict[str, str], status: int) -> None:
+    """A page of another site changes nothing, even where no key is asked for."""
+    door = Door(tmp_path)
+    reply = door.ask("POST", "/v1/endpoints/late/promote", headers=headers)
+    assert reply.status_code == status
+    assert len(door.services.moves) == (status == 200)
+
+
+def test_rebinding_reads_nothing(tmp_path: Path) -> None:
+    """A name that was bound to loopback from outside reads nothing either."""
+    door = Door(tmp_path)
+    assert door.ask("GET", "/v1/status", base="http://evil.example").status_code == 403
+    assert Door(tmp_path, host="0.0.0.0").ask(
+        "GET", "/v1/status", base="http://shipway.cluster.local"
+    ).status_code == 200  # fmt: skip
+
+
+def test_move(tmp_path: Path) -> None:
+    """A promotion is passed on with who asked for it; the new state comes back."""
+    door, texts = locked(tmp_path)
+    body = json.dumps({"version": 3, "reason": "better", "expected": 3}).encode()
+    reply = door.ask("POST", "/v1/endpoints/late/promote", key=texts[Scope.ADMIN], body=body)
+    assert reply.json() == {"endpoint": "late", "model": "late", "live": 3, "sequence": 4}
+    (move,) = door.services.moves
+    assert (move.action, move.endpoint, move.version, move.reason) == (
+        "promote", "late", "3", "better",
+    )  # fmt: skip
+    assert move.by.startswith("'admin' (")
+    assert (move.expected, move.force) == (3, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (GateRefused("the gate said no", next_step="look"), 409),
+        (ConflictError("moved", next_step="look"), 409),
+        (NotFoundError("no such version", next_step="look"), 404),
+    ],
+)
+def test_errors(tmp_path: Path, error: ShipwayError, status: int) -> None:
+    """An error of the services is told with its status, code and next step."""
+    door = Door(tmp_path)
+    door.services.error = error
+    reply = door.ask("POST", "/v1/endpoints/late/rollback")
+    assert reply.status_code == status
+    assert reply.json() == {"error": error.message, "code": error.code, "next": "look"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"labels": [{"prediction_id": "a:0"}]}',
+        b'{"labels": [{"prediction_id": "", "value": 1}]}',
+        b'{"labels": [{"prediction_id": "a:0", "value": [1]}]}',
+        b'{"labels": [{"prediction_id": "a:0", "value": NaN}]}',
+        b'{"labels": [{"prediction_id": "a:0", "value": 1, "observed_at": "yesterday"}]}',
+        b'{"labels": [{"prediction_id": "a:0", "value": 1, "observed_at": "2013-04-01T00:00:00"}]}',
+        b'{"labels": [{"prediction_id": "a:0", "value": 1, "wrong": 1}]}',
+        b'{"labels": ' + b"[" * 10_000,
+    ],
+)
+def test_bad_labels(tmp_path: Path, body: bytes) -> None:
+    """Malformed labels are a 400, and none of the request is kept."""
+    door = Door(tmp_path)
+    reply = door.ask("POST", "/v1/labels", body=body)
+    assert reply.status_code == 400
+    assert reply.json()["code"].startswith(("request.malformed", "usage."))
+    assert door.services.labels == []
+
+
+def test_labels(tmp_path: Path) -> None:
+    """Labels are passed on with the moment that they were observed, to the microsecond."""
+    door = Door(tmp_path)
+    label = {
+        "prediction_id": "a:0",
+        "value": True,
+        "observed_at": "2013-04-01T02:00:00.000001+02:00",
+    }
+    reply = door.ask("POST", "/v1/labels", body=json.dumps({"labels": [label]}).encode())
+    assert reply.json() == {"accepted": 1}
+    ((labels, _),) = door.services.labels
+    assert labels == [
+        Label(prediction_id="a:0", value=True, observed_at_ns=1_364_774_400_000_001_000)
+    ]
+
+
+def test_openapi(tmp_path: Path) -> None:
+    """The description lists the routes and the key that they need."""
+    told = Door(tmp_path).ask("GET", "/openapi.json").json()
+    assert told["openapi"].startswith("3.1")
+    assert "/v1/labels" in told["paths"]
+    assert told["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
