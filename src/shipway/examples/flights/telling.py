@@ -51,7 +51,7 @@ def tell(folder: Path, narrator: Narrator, *, fast: bool = False) -> DemoSummary
                 year = _live(story, project, server, asked)
         with story.chapter("documents", "Report and model card, from the records"):
             report = _report(project, year)
-            written = card(project, out=folder / "card")
+            written = card(project, version=str(year.promoted or 1), out=folder / "card")
         story.seconds["total"] = time.perf_counter() - began
         return _summary(story, project, year, flights, server, written.html, report)
 
