@@ -95,6 +95,13 @@ COMMANDS = (
         "shipway versions",
     ),
     Command(
+        "card",
+        "shipway.cli.card:card",
+        RELEASE,
+        "Write the model card of a version, from the records alone.",
+        "shipway card",
+    ),
+    Command(
         "serve",
         "shipway.cli.serve:serve",
         RUN,
