@@ -104,7 +104,7 @@ class FrameChecker:
             soft=_first(frame, prepared, soft),
             warnings=warnings,
             counts=tuple(RuleCount(r.reader.name, r.code, r.rows, r.rejects) for r in broken),
-            refused=_refused(prepared, hard, everything=bool(whole)),
+            refused=_refused(prepared, hard, frame.height, everything=bool(whole)),
             notes=self._notes(frame),
         )
 
@@ -269,9 +269,11 @@ def _first(
     return tuple(found[:LIMIT])
 
 
-def _refused(prepared: pl.DataFrame, hard: list[_Rule], *, everything: bool) -> NDArray[np.bool_]:
+def _refused(
+    prepared: pl.DataFrame, hard: list[_Rule], rows: int, *, everything: bool
+) -> NDArray[np.bool_]:
     if everything or not hard:
-        return np.full(prepared.height, everything, dtype=np.bool_)
+        return np.full(rows, everything, dtype=np.bool_)
     mask = prepared.select(pl.any_horizontal(rule.broken for rule in hard)).to_series()
     refused: NDArray[np.bool_] = mask.to_numpy()
     return refused

@@ -8,6 +8,7 @@ say what is wrong. Both give the same arrays; a property test holds them togethe
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
@@ -35,7 +36,7 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
     """A request after its check.
 
     ``columns`` are the features' arrays in contract order, empty when there are violations;
-    ``context`` the time, id, group and weight columns as given; ``violations`` the first 100 of
+    ``context`` the time, id and group columns as given; ``violations`` the first 100 of
     ``total`` rejecting faults; ``warnings`` the rows that broke a soft rule, by code.
     """
 
@@ -66,7 +67,7 @@ class RequestChecker:
             ColumnReader(column) for column in contract.request_columns
             if column.role is not Role.FEATURE
         ]  # fmt: skip
-        self._accepted = [reader.name for reader in (*self._features, *self._context)]
+        self._accepted = dict.fromkeys(r.name for r in (*self._features, *self._context))
         self._names = tuple(reader.name for reader in self._features)
         self._first = self._names[0]
         self._plan()
@@ -205,7 +206,7 @@ class RequestChecker:
     ) -> list[Any] | None:
         for reader in self._others:
             values = columns[reader.name]
-            if len(values) != rows:
+            if values.__class__ is not list or len(values) != rows:
                 return None
             reading = reader.read(values)
             if reading.total:
@@ -236,11 +237,14 @@ class RequestChecker:
 
     def _careful(self, columns: Mapping[str, Values]) -> Checked:
         rows = _row_count(columns)
-        found = [*self._column_faults(columns)]
+        absent = [name for name in self._names if name not in columns]
+        strange = [name for name in columns if name not in self._accepted]
+        found = [*self._column_faults(absent, strange[:LIMIT])]
+        total = len(absent) + len(strange)
         if rows == 0:
             text = "a request carries at least one row"
             found.append(Violation(None, "", "rows", violations.NO_ROWS, "0", text))
-        total = len(found)
+            total += 1
         soft: dict[str, int] = {}
         arrays: dict[str, NDArray[Any]] = {}
         context: dict[str, list[Scalar]] = {}
@@ -263,18 +267,16 @@ class RequestChecker:
                 context[reader.name] = _listed(values)
         return Checked({} if total else arrays, context, rows, tuple(found[:LIMIT]), soft, total)
 
-    def _column_faults(self, columns: Mapping[str, Values]) -> Iterable[Violation]:
-        absent = [name for name in self._names if name not in columns]
-        strange = [name for name in columns if name not in self._accepted]
+    def _column_faults(self, absent: list[str], strange: list[str]) -> Iterable[Violation]:
         for name in absent:
             near = difflib.get_close_matches(name, strange, n=1)
-            hint = f"; is it {near[0]!r} in the request?" if near else ""
+            hint = f"; is it {shown(near[0])} in the request?" if near else ""
             text = f"the column {name!r} is missing{hint}"
             yield Violation(None, name, "columns", violations.MISSING_COLUMN, "", text)
         for name in strange:
-            text = f"there is no column {name!r} in the contract{self._meant(name, absent)}"
-            label = shown(name)[1:-1]
-            yield Violation(None, label, "columns", violations.UNEXPECTED_COLUMN, "", text)
+            label = shown(name)
+            text = f"there is no column {label} in the contract{self._meant(name, absent)}"
+            yield Violation(None, label[1:-1], "columns", violations.UNEXPECTED_COLUMN, "", text)
 
     def _meant(self, name: str, absent: list[str]) -> str:
         role = self._roles.get(name)
@@ -300,8 +302,8 @@ def _count_soft(soft: dict[str, int], out_of_range: int, unseen: int) -> None:
 
 def _row_count(columns: Mapping[str, Values]) -> int:
     """The length that most columns have; of equally many the longer, so that a gap is seen."""
-    lengths = [len(values) for values in map(_flat, columns.values()) if values is not None]
-    return max(lengths, key=lambda length: (lengths.count(length), length), default=0)
+    lengths = Counter(len(values) for values in map(_flat, columns.values()) if values is not None)
+    return max(lengths, key=lambda length: (lengths[length], length), default=0)
 
 
 def _flat(values: Values) -> Values | None:

@@ -24,8 +24,8 @@ Reader = Callable[[object], tuple[Read, str]]
 
 
 def is_missing(value: object) -> bool:
-    """True for None and for what is not equal to itself: NaN, and NaT in any library."""
-    return value is None or bool(value != value)  # noqa: PLR0124
+    """True for None and for NaN."""
+    return value is None or (isinstance(value, float) and value != value)  # noqa: PLR0124
 
 
 def microseconds(moment: datetime) -> int:

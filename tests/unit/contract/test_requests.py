@@ -162,9 +162,20 @@ def test_columns_of_other_lengths_are_named(compiled: CompiledContract) -> None:
     assert [(v.column, v.code, v.value) for v in checked.violations] == [
         ("temp", "contract.length", "1")
     ]
-    for odd in ("warm", None, 3.0, np.float64(3.0), np.zeros((2, 2))):
-        checked = compiled.check_request(given | {"temp": odd})  # type: ignore[dict-item]
-        assert [v.code for v in checked.violations] == ["contract.length"]
+    odds: list[Any] = [True, None, "UA", 3, 3.0, {"a": 1}, np.float64(3.0), np.zeros((2, 2))]
+    for name in _GOOD:
+        for odd in odds:
+            checked = compiled.check_request(given | {name: odd})
+            assert [(v.column, v.code) for v in checked.violations] == [(name, "contract.length")]
+
+
+def test_a_flood_of_unknown_columns_is_counted_and_cut(compiled: CompiledContract) -> None:
+    """Ten thousand odd names cost a hundred messages, and a long one is cut."""
+    flood = {f"{'x' * 1000}{i}": [1] for i in range(10_000)}
+    checked = compiled.check_request({k: [v] for k, v in _GOOD.items()} | flood)
+    assert checked.total == 10_000
+    assert len(checked.violations) == 100
+    assert max(len(v.message) for v in checked.violations) < 200
 
 
 def test_a_request_without_rows_is_refused(compiled: CompiledContract) -> None:
@@ -248,6 +259,8 @@ def test_a_table_without_a_feature_is_refused_whole(compiled: CompiledContract) 
     report = compiled.check_frame(_frame().rename({"distance": "distances"}))
     assert report.refused.all()
     assert "is it 'distances'" in report.violations[0].message
+    nothing = compiled.check_frame(pl.DataFrame({"other": [1, 2]}))
+    assert nothing.refused.tolist() == [True, True]
     with pytest.raises(ContractViolated, match="missing-column"):
         compiled.encode(_frame().drop("distance"))
 
