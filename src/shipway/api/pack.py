@@ -17,10 +17,11 @@ from shipway.contract.schema import Contract
 from shipway.contract.tables import read_table
 from shipway.domain.digests import digest_of_file
 from shipway.domain.model import ModelSpec, Parity
+from shipway.domain.objectives import TrainingTarget
 from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import iso
 from shipway.errors import NotEnoughData
-from shipway.evidence.baseline import TrainingTarget, training_target
+from shipway.evidence.baseline import training_target
 from shipway.evidence.outcomes import class_indices
 from shipway.registry.entries import file_entries
 from shipway.registry.lineage import DIFF_FILE, capture

@@ -82,6 +82,17 @@ class BaselineKind(StrEnum):
     BEST_CONSTANT = "best-constant"
 
 
+class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """The target as training saw it: the ``shares`` of the classes, or the ``mean``.
+
+    A baseline must know no more than the model did, so it is made from these and never from
+    the rows it is measured on.
+    """
+
+    shares: tuple[float, ...] = ()
+    mean: float = 0.0
+
+
 class Objectives(msgspec.Struct, frozen=True, kw_only=True):
     """All that is said about good for one model.
 

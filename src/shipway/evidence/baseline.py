@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import msgspec
 import numpy as np
 
 from shipway.domain.metrics import Task
-from shipway.domain.objectives import BaselineKind, Costs
+from shipway.domain.objectives import BaselineKind, Costs, TrainingTarget
 from shipway.errors import UsageError
 from shipway.evidence.outcomes import FloatArray, Outcomes
-
-
-class TrainingTarget(msgspec.Struct, frozen=True, kw_only=True):
-    """The target as training saw it: the ``shares`` of the classes, or the ``mean``.
-
-    A baseline must know no more than the model did, so it is made from these and never from
-    the rows it is measured on.
-    """
-
-    shares: tuple[float, ...] = ()
-    mean: float = 0.0
 
 
 def training_target(task: Task, values: FloatArray, classes: int = 0) -> TrainingTarget:

@@ -16,10 +16,10 @@ from shipway.contract.schema import Bins
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import METRICS, Source, Task
 from shipway.domain.model import Kind
-from shipway.domain.objectives import Costs
+from shipway.domain.objectives import Costs, TrainingTarget
 from shipway.domain.text import text_of
 from shipway.errors import NotEnoughData
-from shipway.evidence.baseline import TrainingTarget, training_target
+from shipway.evidence.baseline import training_target
 from shipway.evidence.estimate import Calibration, calibrate
 from shipway.evidence.measure import measure
 from shipway.evidence.outcomes import Outcomes

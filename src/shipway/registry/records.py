@@ -8,8 +8,7 @@ import msgspec
 
 from shipway.domain.metrics import Task
 from shipway.domain.model import ModelSpec, Parity
-from shipway.domain.objectives import Objectives
-from shipway.evidence.baseline import TrainingTarget
+from shipway.domain.objectives import Objectives, TrainingTarget
 
 
 class FileEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from shipway.domain.metrics import Task
-from shipway.domain.objectives import BaselineKind, Costs
+from shipway.domain.objectives import BaselineKind, Costs, TrainingTarget
 from shipway.errors import UsageError
-from shipway.evidence.baseline import TrainingTarget, baseline, training_target
+from shipway.evidence.baseline import baseline, training_target
 from shipway.evidence.metrics import point
 from shipway.evidence.outcomes import Outcomes, regressed
 

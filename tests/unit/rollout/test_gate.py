@@ -7,8 +7,15 @@ import numpy as np
 import pytest
 
 from shipway.domain.metrics import Task
-from shipway.domain.objectives import BaselineKind, Costs, Objective, Objectives, Reference
-from shipway.evidence.baseline import TrainingTarget, baseline
+from shipway.domain.objectives import (
+    BaselineKind,
+    Costs,
+    Objective,
+    Objectives,
+    Reference,
+    TrainingTarget,
+)
+from shipway.evidence.baseline import baseline
 from shipway.evidence.outcomes import Outcomes
 from shipway.evidence.verdict import Verdict
 from shipway.rollout.gate import GateResult, gate
