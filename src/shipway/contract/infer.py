@@ -269,7 +269,7 @@ class _Draft:
         if finite.size == 0:
             return None, None
         low, high = float(finite.min()), float(finite.max())
-        if kind is Kind.INTEGER and max(-low, high) > 2.0**53:
+        if kind is Kind.INTEGER and max(-low, high) >= 2.0**53:
             low, high = float(np.nextafter(low, -np.inf)), float(np.nextafter(high, np.inf))
         if kind is Kind.INTEGER and np.unique(finite).size <= MAX_DISCRETE:
             return low, high

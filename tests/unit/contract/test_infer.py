@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from shipway.contract import odcs
@@ -100,6 +100,10 @@ _DTYPES = {"f": pl.Float64, "i": pl.Int64, "s": pl.String, "b": pl.Boolean}
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.fixed_dictionaries(_CELLS), min_size=1, max_size=40))
+@example(
+    [{"f": 0.0, "i": None, "s": None, "b": None}] * 13
+    + [{"f": 1.6e308, "i": 2**53 + 1, "s": None, "b": None}]
+)
 def test_a_table_keeps_the_contract_inferred_from_it(rows: list[dict[str, Any]]) -> None:
     """Its own data raises nothing, not even a warning, also after a trip through the file."""
     frame = pl.DataFrame(rows, schema=_DTYPES).with_columns(x=pl.lit(1))
