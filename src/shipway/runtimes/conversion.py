@@ -10,6 +10,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,14 @@ from shipway.domain.model import Kind, ModelSpec
 from shipway.domain.text import text_of
 from shipway.runtimes import lightgbm, sklearn, xgboost
 from shipway.runtimes.encoders import converter_for, shape_for
-from shipway.runtimes.onnx import MISSING_STRING
+from shipway.runtimes.onnx import MISSING_STRING, Session
 from shipway.runtimes.trees import Arithmetic, arithmetic_of, exactly
 
 # Both are known to every onnxruntime since 1.17; ONNX-ML 3 is the first with float64 trees.
-_OPSETS = {"": 18, "ai.onnx.ml": 3}
+_OPSETS = MappingProxyType({"": 18, "ai.onnx.ml": 3})
+_ELEMENT_TYPES = MappingProxyType(
+    {"tensor(float)": 1, "tensor(int64)": 7, "tensor(string)": 8, "tensor(double)": 11}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,27 @@ def convert(model: Any, spec: ModelSpec, way: Way) -> bytes:
         except Exception as error:  # a converter raises anything at a model it does not know
             reason = " ".join(str(error).split())
             raise NotConvertible(f"{type(error).__name__}: {reason[:300]}") from error
+    return _with_true_outputs(graph)
+
+
+def _with_true_outputs(graph: Any) -> bytes:
+    """The graph with the types that its outputs really have.
+
+    skl2onnx declares what the first of several columns made it expect, float32 after an encoder
+    of strings say, and onnxruntime refuses a graph that does otherwise.
+    """
+    for output in graph.graph.output:
+        output.ClearField("type")
+    inferred = {one.name: one for one in Session(graph.SerializeToString()).outputs}
+    for output in graph.graph.output:
+        tensor = inferred[output.name]
+        if tensor.kind not in _ELEMENT_TYPES:
+            raise NotConvertible(f"the graph answers with a {tensor.kind}")
+        output.type.tensor_type.elem_type = _ELEMENT_TYPES[tensor.kind]
+        for size in tensor.shape:
+            dimension = output.type.tensor_type.shape.dim.add()
+            if size is not None:
+                dimension.dim_value = size
     data: bytes = graph.SerializeToString()
     return data
 

@@ -21,10 +21,15 @@ _FIX_COLUMNS = (
 
 
 def match_columns(
-    names: Sequence[str] | None, width: int | None, contract: Contract
+    names: Sequence[str] | None,
+    width: int | None,
+    contract: Contract,
+    *,
+    unused: Sequence[str] = (),
 ) -> tuple[tuple[InputSpec, ...], tuple[str, ...]]:
     """The model's inputs in its own order, and what had to be assumed.
 
+    *unused* are columns that the model was shown and drops: the contract may have them or not.
     Raises one :class:`~shipway.errors.ModelMismatch` that lists every difference.
     """
     features = contract.features
@@ -33,16 +38,17 @@ def match_columns(
     by_name = {_plain(column.name): column for column in features}
     taken = {_plain(name) for name in names}
     unknown = [name for name in names if _plain(name) not in by_name]
-    unused = [column.name for column in features if _plain(column.name) not in taken]
+    free = [column.name for column in features if _plain(column.name) not in taken]
+    left = [name for name in free if name not in unused]
     problems = []
     for name in unknown:
-        near = _nearest(name, unused)
+        near = _nearest(name, left)
         hint = f"did you mean {near!r}?" if near else ""
         code = "model.column-renamed" if near else "model.column-missing"
         text = f"the model takes {name!r}, which is no feature of the contract"
         problems.append(Problem(code, text, hint=hint))
-    renamed = {_nearest(name, unused) for name in unknown}
-    for name in unused:
+    renamed = {_nearest(name, left) for name in unknown}
+    for name in left:
         if name not in renamed:
             text = f"the contract has the feature {name!r}, which the model does not take"
             problems.append(Problem("model.column-extra", text))
@@ -54,7 +60,9 @@ def match_columns(
             next_step=_FIX_COLUMNS,
             problems=problems,
         )
-    return tuple(_input(by_name[_plain(name)]) for name in names), ()
+    dropped = [name for name in free if name in unused]
+    note = f"the model was shown {', '.join(dropped)} in training and does without"
+    return tuple(_input(by_name[_plain(name)]) for name in names), (note,) if dropped else ()
 
 
 def _by_position(
@@ -78,8 +86,8 @@ def _plain(name: str) -> str:
     return re.sub(r"\s", "_", name)
 
 
-def _nearest(name: str, unused: list[str]) -> str:
-    folded = {re.sub(r"[\W_]+", "", other).casefold(): other for other in unused}
+def _nearest(name: str, left: list[str]) -> str:
+    folded = {re.sub(r"[\W_]+", "", other).casefold(): other for other in left}
     key = re.sub(r"[\W_]+", "", name).casefold()
     near = difflib.get_close_matches(key, folded, n=1, cutoff=0.75)
     return folded[near[0]] if near else ""

@@ -130,7 +130,7 @@ def _by_type(model: Any, name: str) -> Library:
 def _spec(
     library: Library, model: Any, facts: Facts, contract: Contract
 ) -> tuple[ModelSpec, tuple[str, ...]]:
-    inputs, by_position = match_columns(facts.names, facts.width, contract)
+    inputs, by_position = match_columns(facts.names, facts.width, contract, unused=facts.unused)
     classes, numbered = match_classes(facts, contract)
     spec = ModelSpec(
         format="",

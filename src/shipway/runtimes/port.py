@@ -79,6 +79,7 @@ class Facts:
     """What a model says about itself, before it is held against a contract.
 
     ``names`` is None for a model that was trained without column names; then ``width`` counts.
+    ``unused`` are columns that it was shown in training and drops.
     ``classes`` is empty in regression; ``numbered`` says that the library cannot keep the
     target's own values and counts the classes from 0 instead.
     """
@@ -90,6 +91,7 @@ class Facts:
     numbered: bool
     parameters: dict[str, Scalar]
     libraries: tuple[str, ...]
+    unused: tuple[str, ...] = ()
 
 
 class Library(Protocol):

@@ -172,15 +172,18 @@ def describe(model: Any) -> Facts:
         for part in parts(model)
         if (module := type(part).__module__.split(".", 1)[0]) in _LIBRARIES
     }
+    shown = _column_names(model)
+    names = _used_columns(model, shown)
     width = getattr(model, "n_features_in_", None)
     return Facts(
         type=kind if model is last else f"{kind} ending in {root}.{type(last).__name__}",
-        names=_column_names(model),
+        names=names,
         width=None if width is None else int(width),
         classes=classes,
         numbered=root == "xgboost" and bool(classes),
         parameters=plain_parameters(model.get_params(deep=True)),
         libraries=tuple(sorted(libraries)),
+        unused=tuple(name for name in shown or () if name not in (names or ())),
     )
 
 
@@ -192,6 +195,23 @@ def _column_names(model: Any) -> tuple[str, ...] | None:
         return xgboost.column_names(model)
     names = getattr(model, "feature_names_in_", None)
     return None if names is None else tuple(str(name) for name in names)
+
+
+def _used_columns(model: Any, shown: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The columns that a column transformer in front takes; it does not miss those it drops."""
+    if shown is None or not selects_columns(model):
+        return shown
+    first = first_step(model)
+    positions = getattr(first, "_transformer_to_input_indices", None)
+    if positions is None:
+        return shown
+    taken = {
+        int(position)
+        for name, step, _ in first.transformers_
+        if not (isinstance(step, str) and step == "drop")
+        for position in positions[name]
+    }
+    return tuple(name for position, name in enumerate(shown) if position in taken)
 
 
 def _classes(model: Any, kind: str) -> tuple[Scalar, ...]:
@@ -261,9 +281,15 @@ def _categorical(model: Any, spec: ModelSpec) -> list[str]:
 
 def selects_columns(model: Any) -> bool:
     """Whether the first step picks its columns by name, so that each is an input of its own."""
+    first = first_step(model)
+    return type(first).__name__ == "ColumnTransformer" and hasattr(first, "feature_names_in_")
+
+
+def first_step(model: Any) -> Any:
+    """The first step of a (nested) pipeline, or the model itself."""
     while hasattr(model, "steps"):
         model = model.steps[0][1]
-    return type(model).__name__ == "ColumnTransformer" and hasattr(model, "feature_names_in_")
+    return model
 
 
 def final_step(model: Any) -> Any:
