@@ -92,46 +92,34 @@ def drift(
             f"the reference has {before.shape[1]} bins and the window {now.shape[1]}",
             next_step="count both with the same bins",
         )
-    blocked = np.ndim(window) == 2
-    blocks = len(now) if blocked else None
+    blocks = len(now) if np.ndim(window) == 2 else None
     totals = before.sum(axis=0), now.sum(axis=0)
-    measures = _distances(edges)
-    shortage = _shortage(int(totals[1].sum()), int(totals[0].sum()), blocks, minimum_rows)
-    spread = _Clustering.of(now) if blocked else _Clustering()
+    rows, reference_rows = int(totals[1].sum()), int(totals[0].sum())
+    shortage = _shortage(rows, reference_rows, blocks, minimum_rows)
+    spread = _Clustering.of(now) if blocks is not None else _Clustering()
     before_spread = _Clustering.of(before) if np.ndim(reference) == 2 else spread
+    drawn = None if shortage else _resampled(before, now, before_spread, seed)
     effects, chance = {}, {}
-    drawn = (
-        None if shortage else _resampled(before, now, before_spread, np.ndim(reference) == 2, seed)
-    )
-    for name, distance in measures.items():
-        value = float(distance(*totals))
-        if np.isnan(value):
-            continue
-        low = high = None
-        if drawn is not None:
-            replicates = distance(*drawn)
-            low, high, chance[name] = _interval(
-                name, value, replicates[np.isfinite(replicates)], blocks, confidence
-            )
-        effects[name] = Measurement(
+    for name, distance in _distances(edges).items():
+        blank = Measurement(
             metric=name,
-            value=value,
-            low=low,
-            high=high,
-            n=int(totals[1].sum()),
-            method=f"resampled {'blocks' if blocked else 'rows'}, bias taken off"
-            if drawn
-            else "none",
+            value=float(distance(*totals)),
+            low=None,
+            high=None,
+            n=rows,
+            method="none",
             confidence=confidence,
             blocks=blocks,
             note=shortage,
         )
+        if not np.isnan(blank.value or 0.0):
+            effects[name], chance[name] = _with_interval(blank, distance, drawn)
     return DriftMeasure(
         effects=effects,
         chance=chance,
         p_value=None if shortage else _p_value(*totals, before_spread, spread),
-        n_reference=int(totals[0].sum()),
-        n_window=int(totals[1].sum()),
+        n_reference=reference_rows,
+        n_window=rows,
         blocks=blocks,
         design_effect=spread.inflation,
         note=shortage,
@@ -217,19 +205,42 @@ def _p_value(
 
 
 def _resampled(
-    before: FloatArray, now: FloatArray, spread: _Clustering, before_blocked: bool, seed: int
+    before: FloatArray, now: FloatArray, spread: _Clustering, seed: int
 ) -> tuple[FloatArray, FloatArray]:
+    """Counts drawn anew (REPLICATES, k): blocks where there are some, rows otherwise.
+
+    A reference without blocks is drawn as the fewer rows that it is worth under *spread*.
+    """
     random = np.random.default_rng(seed)
 
-    def draw(counts: FloatArray, blocked: bool, inflation: float) -> FloatArray:
-        if blocked and len(counts) >= MINIMUM_BLOCKS:
+    def draw(counts: FloatArray, inflation: float) -> FloatArray:
+        if len(counts) >= MINIMUM_BLOCKS:
             return block_weights(len(counts), REPLICATES, random) @ counts
         total = counts.sum(axis=0)
         rows = max(1, round(float(total.sum()) / inflation))
         drawn = random.multinomial(rows, total / total.sum(), size=REPLICATES)
         return np.asarray(drawn * (float(total.sum()) / rows), dtype=np.float64)
 
-    return draw(before, before_blocked, spread.inflation), draw(now, len(now) > 1, 1.0)
+    return draw(before, spread.inflation), draw(now, 1.0)
+
+
+def _with_interval(
+    blank: Measurement, distance: _Distance, drawn: tuple[FloatArray, FloatArray] | None
+) -> tuple[Measurement, float]:
+    """*blank* with the interval from the counts *drawn*, and what chance adds to its value."""
+    if drawn is None or blank.value is None:
+        return blank, 0.0
+    replicates = distance(*drawn)
+    low, high, chance = _interval(
+        blank.metric,
+        blank.value,
+        replicates[np.isfinite(replicates)],
+        blank.blocks,
+        blank.confidence,
+    )
+    unit = "rows" if blank.blocks is None else "blocks"
+    method = f"resampled {unit}, bias taken off"
+    return msgspec.structs.replace(blank, low=low, high=high, method=method), chance
 
 
 def _interval(
@@ -270,7 +281,10 @@ def _distances(edges: Sequence[float] | None) -> dict[str, _Distance]:
 
 
 def _matrix(counts: ArrayLike) -> FloatArray:
-    return np.atleast_2d(np.asarray(counts, dtype=np.float64))
+    """Counts as (blocks, k); blocks without a row are no blocks, unless all are."""
+    table = np.atleast_2d(np.asarray(counts, dtype=np.float64))
+    held = table.sum(axis=1) > 0
+    return table[held] if held.any() else table[:1]
 
 
 def _shortage(rows: int, reference_rows: int, blocks: int | None, minimum: int) -> str:
