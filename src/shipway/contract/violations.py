@@ -6,7 +6,8 @@ same faults, in the same words, whichever way it comes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -29,6 +30,23 @@ TOO_LARGE: Final = "contract.too-large"
 BAD_TIME: Final = "contract.bad-time"
 OUT_OF_RANGE: Final = "contract.out-of-range"
 UNSEEN: Final = "contract.unseen-category"
+
+MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        MISSING_COLUMN: ("columns", "a feature of the contract is not there"),
+        UNEXPECTED_COLUMN: ("columns", "a request has a column that the contract does not know"),
+        LENGTH: ("length", "a column of a request has not as many values as the others"),
+        NO_ROWS: ("rows", "there are no rows"),
+        NULL: ("nullable", "a value is missing where none may be"),
+        WRONG_TYPE: ("type", "a value is not of the column's kind"),
+        NOT_FINITE: ("finite", "a number is infinite, or not a number"),
+        TOO_LARGE: ("int64", "a whole number does not fit into 64 bits"),
+        BAD_TIME: ("time", "a date or a time is none, or not written as RFC 3339 has it"),
+        OUT_OF_RANGE: ("range", "a number lies outside of minimum and maximum"),
+        UNSEEN: ("categories", "a value is none of those that training saw"),
+    }
+)
+"""The rule that each code belongs to, and what it says; the reference page is made from it."""
 
 _SHOWN = 60
 _WANTED = {
