@@ -62,6 +62,13 @@ def private_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def made_folder(path: Path) -> Path:
+    """*path*, made private and durable if it is not there; raises StoreError if it cannot be."""
+    with storing(path):
+        private_folder(path)
+    return path
+
+
 def write_new(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write *data* to *path*, which must not exist yet (0600), and make the bytes durable."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -87,7 +94,7 @@ def sync_folder(path: Path) -> None:
 
 def replace_file(path: Path, data: bytes) -> None:
     """Put *data* in the place of *path*, whole or not at all, and durably so."""
-    staged = path.with_name(f".{path.name}.{new_id()}")
+    staged = path.with_name(f".{path.name}.{new_id()}.tmp")
     try:
         write_new(staged, data)
         staged.replace(path)

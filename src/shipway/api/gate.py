@@ -84,7 +84,7 @@ def gate(
         )
         task.advance(1)
     report = _report(project, candidate, live, result, data_record("test", path, table, project))
-    reference = make_reference(outcomes, result.judgements)
+    reference = make_reference(outcomes, result.judgements, trained=candidate.manifest.trained)
     return _recorded(project, candidate, msgspec.structs.replace(report, reference=reference))
 
 

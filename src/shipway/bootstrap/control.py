@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipway.bootstrap.predictors import prove
+from shipway.bootstrap.housekeeping import Housekeeping
+from shipway.bootstrap.predictors import contract_of, prove
 from shipway.bootstrap.processes import read_process_plan
 from shipway.bootstrap.routing import read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import UsageError
 from shipway.monitoring.labels import LabelLog
+from shipway.monitoring.window import time_columns
 from shipway.registry.opening import open_registry
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
@@ -109,9 +111,20 @@ def main() -> int:
         run=plan.run, host=plan.serve.host, drain_timeout_s=plan.serve.drain_timeout_s
     )
     try:
-        return run_control(child, services=services, keys=keys, options=options)
+        with Housekeeping(plan.home_path / "events", _time_columns(registry)):
+            return run_control(child, services=services, keys=keys, options=options)
     finally:
         registry.close()
+
+
+def _time_columns(registry: Registry) -> dict[str, str]:
+    """The column that holds the event time, for each model that has one."""
+    contracts = [
+        contract_of(registry, registry.version(state.model, state.live))
+        for state in registry.endpoints()
+        if state.live is not None
+    ]
+    return time_columns(*contracts)
 
 
 if __name__ == "__main__":

@@ -16,10 +16,10 @@ from typing import Protocol
 import msgspec
 
 from shipway.domain.metrics import METRICS, Source
+from shipway.durable import private_folder, replace_file, storing
 from shipway.errors import StoreError
 from shipway.evidence.judge import BETTER_THAN
 from shipway.evidence.verdict import Judgement, Verdict
-from shipway.monitoring.durable import replace_file
 from shipway.monitoring.findings import WindowReport
 from shipway.monitoring.window import Window
 
@@ -196,7 +196,9 @@ def load_state(path: Path) -> AlertState:
 def save_state(path: Path, state: AlertState) -> None:
     """Keep *state* at *path*, whole or not at all."""
     data = msgspec.json.format(msgspec.json.encode(state), indent=1)
-    replace_file(path, lambda temporary: temporary.write_bytes(data))
+    with storing(path):
+        private_folder(path.parent)
+        replace_file(path, data)
 
 
 def _alert(

@@ -27,8 +27,8 @@ import msgspec
 
 from shipway.domain.events import PredictionEvent
 from shipway.domain.names import check_name
+from shipway.durable import made_folder, store_error, sync_folder
 from shipway.errors import StoreError
-from shipway.monitoring.durable import make_folder, store_error, sync_folder
 from shipway.monitoring.framing import frame, scan
 
 JOURNALS = "journals"
@@ -70,7 +70,7 @@ class Journal:
         clock_ns: Callable[[], int] = time.time_ns,
         strict: bool = False,
     ) -> None:
-        self._folder = make_folder(folder / JOURNALS)
+        self._folder = made_folder(folder / JOURNALS)
         self._worker = check_name(worker, what="worker")
         self._max_bytes, self._max_age_s, self._strict = max_bytes, max_age_s, strict
         self._monotonic, self._clock_ns = monotonic, clock_ns
@@ -84,7 +84,7 @@ class Journal:
         try:
             self._open()
         except OSError as error:
-            raise store_error(error, "open a journal in", self._folder) from error
+            raise store_error(self._folder, error) from error
 
     def append(self, events: Sequence[PredictionEvent]) -> None:
         """Keep *events* as one frame; returns once a killed process cannot lose them.
@@ -125,7 +125,7 @@ class Journal:
             path = self._path
             self.rotate()
             self._last_error = f"fsync: {error.strerror}"
-            raise store_error(error, "sync", path) from error
+            raise store_error(path, error) from error
 
     def rotate(self) -> None:
         """End the present file; the next append begins a new one."""
@@ -201,7 +201,7 @@ class Journal:
                 self.rotate()
         if self._strict:
             if isinstance(error, OSError):
-                raise store_error(error, "append to", self._path) from error
+                raise store_error(self._path, error) from error
             raise StoreError(
                 f"an event could not be encoded for {self._path}: {error}",
                 next_step="report the request that it came from",

@@ -18,8 +18,8 @@ import msgspec
 import polars as pl
 
 from shipway.domain.events import Label
+from shipway.durable import made_folder, store_error, sync_folder
 from shipway.errors import DataError, Problem
-from shipway.monitoring.durable import make_folder, store_error, sync_folder
 from shipway.monitoring.framing import frame, scan
 from shipway.monitoring.rows import series, together
 
@@ -33,7 +33,7 @@ class LabelLog:
     """Appends labels to the files of *folder*. Safe to share between threads and processes."""
 
     def __init__(self, folder: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
-        self._folder = make_folder(folder)
+        self._folder = made_folder(folder)
         self._max_bytes = max_bytes
         self._path, self._end = self._folder, 0
 
@@ -61,7 +61,7 @@ class LabelLog:
                     sync_folder(self._folder)
                 self._path, self._end = path, end + len(data)
         except OSError as error:
-            raise store_error(error, "append labels to", path) from error
+            raise store_error(path, error) from error
 
     def _place(self, size: int) -> tuple[Path, int]:
         """The file to append to and the offset after its last whole frame; a torn tail is cut."""

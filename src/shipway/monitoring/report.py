@@ -21,11 +21,11 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from shipway.domain.times import iso
+from shipway.durable import private_folder, replace_file, storing
 from shipway.errors import NotEnoughData
 from shipway.evidence.judge import BETTER_THAN
 from shipway.evidence.verdict import Judgement, Measurement, Verdict
 from shipway.monitoring.alerts import AlertState
-from shipway.monitoring.durable import replace_file
 from shipway.monitoring.figures import figures
 from shipway.monitoring.findings import WindowReport
 
@@ -84,7 +84,9 @@ def write_report(
 ) -> Path:
     """Write the HTML of *reports* to *path*, whole or not at all, and give *path* back."""
     html = render_report(reports, alerts=alerts, generated_at=generated_at, title=title)
-    replace_file(path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    with storing(path):
+        private_folder(path.parent)
+        replace_file(path, html.encode())
     return path
 
 

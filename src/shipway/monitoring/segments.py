@@ -11,9 +11,10 @@ One compactor works at a time; a second one finds the lock taken and does nothin
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,8 +23,8 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
+from shipway.durable import made_folder, replace_file, store_error, storing
 from shipway.errors import StoreError
-from shipway.monitoring.durable import make_folder, replace_file, store_error
 from shipway.monitoring.journal import JOURNALS, journals, read_journal
 from shipway.monitoring.rows import to_frame, together
 
@@ -117,7 +118,9 @@ def _compact_one(folder: Path, stem: str, path: Path, time_columns: Mapping[str,
         frame = together(frames)
         low, high = frame["event_time"].min(), frame["event_time"].max()
         name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"
-        replace_file(folder / SEGMENTS / name, _parquet(frame))
+        target = made_folder(folder / SEGMENTS) / name
+        with storing(target):
+            replace_file(target, _parquet(frame))
     if damaged:
         path.rename(path.with_suffix(".damaged"))
     else:
@@ -126,8 +129,10 @@ def _compact_one(folder: Path, stem: str, path: Path, time_columns: Mapping[str,
     return Compacted(segments=bool(frames) + 0, rows=rows, torn_bytes=torn, damaged=damaged)
 
 
-def _parquet(frame: pl.DataFrame) -> Callable[[Path], object]:
-    return lambda path: frame.write_parquet(path, compression="zstd")
+def _parquet(frame: pl.DataFrame) -> bytes:
+    content = io.BytesIO()
+    frame.write_parquet(content, compression="zstd")
+    return content.getvalue()
 
 
 def _microseconds(moment: object) -> str:
@@ -148,11 +153,11 @@ def _finished(path: Path) -> bool:
 @contextmanager
 def _alone(folder: Path) -> Iterator[bool]:
     """True if no other process compacts *folder*, and none can until the end."""
-    path = make_folder(folder) / "compact.lock"
+    path = made_folder(folder) / "compact.lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o640)
     except OSError as error:
-        raise store_error(error, "open", path) from error
+        raise store_error(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield True

@@ -14,8 +14,8 @@ import stat
 from pathlib import Path
 
 from shipway.domain.names import new_id
+from shipway.durable import locked, private_folder, storing, write_new
 from shipway.errors import DigestMismatch, IntegrityError, Problem
-from shipway.registry.durable import locked, private_folder, storing, write_new
 from shipway.registry.entries import path_problems
 from shipway.registry.oci import hex_of
 from shipway.registry.ports import BlobStore

@@ -16,8 +16,7 @@ from typing import BinaryIO
 
 from shipway.domain.digests import digest_of
 from shipway.domain.names import new_id
-from shipway.errors import IntegrityError
-from shipway.registry.durable import (
+from shipway.durable import (
     locked,
     private_folder,
     replace_file,
@@ -25,6 +24,7 @@ from shipway.registry.durable import (
     sync_folder,
     write_new,
 )
+from shipway.errors import IntegrityError
 from shipway.registry.oci import LAYOUT, Descriptor, hex_of, index_bytes
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
+from shipway.durable import private_folder, storing
 from shipway.errors import NotFoundError
 from shipway.registry.cache import VersionCache
-from shipway.registry.durable import private_folder, storing
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from shipway import durable
 from shipway.errors import NotEnoughData, StoreError
-from shipway.monitoring import durable
 from shipway.monitoring.alerts import AlertState, load_state, save_state
 from shipway.monitoring.report import write_report
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A failed write leaves the old file and no rubbish."""
     path = tmp_path / "state.json"
-    durable.replace_file(path, lambda p: p.write_text("old"))
+    durable.replace_file(path, b"old")
 
-    def fail(temporary: Path) -> None:
-        temporary.write_text("half")
+    def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StoreError, match="No space left"):
-        durable.replace_file(path, fail)
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreError, match="is full"), durable.storing(path):
+        durable.replace_file(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
-    assert path.read_text() == "old"
+    assert path.read_bytes() == b"old"
 
 
 def test_the_state_of_alerts_survives_and_a_damaged_one_is_said(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_a_label_that_cannot_be_synced_is_not_acknowledged(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
-        with pytest.raises(StoreError, match="append labels"):
+        with pytest.raises(StoreError, match="cannot be"):
             log.append([label("b:0", 1, 1)])
     log.append([label("c:0", 1, 1)])
     assert LabelReader(tmp_path).refresh()["prediction_id"].to_list() == ["a:0", "c:0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,13 +104,12 @@ def test_a_full_disk_in_compaction_leaves_the_journal(
     with Journal(tmp_path, "w0") as journal:
         journal.append([event("a")])
 
-    def full(self: pl.DataFrame, path: Path, **options: Any) -> None:
-        path.write_bytes(b"half")
+    def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(pl.DataFrame, "write_parquet", full)
-        with pytest.raises(StoreError, match="No space"):
+        patch.setattr(os, "write", full)
+        with pytest.raises(StoreError, match="is full"):
             segments.compact(tmp_path)
     assert not list(tmp_path.glob("segments/*"))
     assert not list(tmp_path.glob("segments/.*"))

@@ -17,8 +17,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from tests.stores import Store, files
 
+from shipway.durable import locked
 from shipway.errors import NotFoundError, StoreError
-from shipway.registry.durable import locked
 from shipway.registry.health import Level, sqlite_finding, store_health
 from shipway.registry.opening import METADATA_FILE, open_registry
 from shipway.registry.sql.migrate import HEAD, _config

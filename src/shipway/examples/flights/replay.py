@@ -1,5 +1,7 @@
 """The year goes by: flights asked about hour by hour over HTTP, truths told a day later.
 
+Each request is of the flights that leave one airport in one hour, a few at a time.
+
 A thread plays the passengers' app. It may run ahead to the moment that :meth:`Replay.release`
 names and then waits, so that the story can look at a finished week while the next is under way.
 """
@@ -51,17 +53,18 @@ class Server:
 
 
 class Replay(threading.Thread):
-    """Sends *rows* (in order of time) to *server*, one request an hour of departures.
+    """Sends *rows* (in order of time) to *server*, at most *most_rows* of an hour in a request.
 
     A flight's truth is sent when the simulated time is a day past its scheduled departure.
     """
 
-    def __init__(self, server: Server, rows: pl.DataFrame, task: Task) -> None:
+    def __init__(self, server: Server, rows: pl.DataFrame, task: Task, *, most_rows: int) -> None:
         super().__init__(name="replay", daemon=True)
         self.tally = Tally()
         self._server = server
         self._rows = rows
         self._task = task
+        self._most_rows = most_rows
         self._turn = threading.Condition()
         self._until: datetime | None = None
         self._now: datetime | None = None
@@ -123,9 +126,10 @@ class Replay(threading.Thread):
                 today = hour.date()
                 self._tell_truths(client, before=hour - LABEL_DELAY)
             self._reach(hour)
-            self._ask(client, rows)
-            if self._pause_s:
-                time.sleep(self._pause_s)
+            for asked in _requests(rows, self._most_rows):
+                self._ask(client, asked)
+                if self._pause_s:
+                    time.sleep(self._pause_s)
         self._tell_truths(client, before=None)
 
     def _may_go_on(self, hour: datetime) -> bool:
@@ -242,3 +246,9 @@ def _hours(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
     for (hour,), group in hours.group_by("_hour", maintain_order=True):
         if isinstance(hour, datetime):
             yield hour, group
+
+
+def _requests(hour: pl.DataFrame, most_rows: int) -> Iterator[pl.DataFrame]:
+    """The flights of one hour airport by airport, at most *most_rows* at a time."""
+    for airport in hour.partition_by("origin", maintain_order=True):
+        yield from airport.iter_slices(most_rows)

@@ -20,8 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError as ConstraintBroken
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from shipway.durable import LOCK_TIMEOUT_S, locked, storing
 from shipway.errors import StoreError
-from shipway.registry.durable import LOCK_TIMEOUT_S, locked, storing
 
 _BUSY_TIMEOUT_S = 60.0
 _CLOSING_WAIT_S = 2.0
