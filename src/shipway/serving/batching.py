@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from weakref import WeakKeyDictionary
 
-from shipway.errors import DeadlineExceeded, Overloaded, PredictionFailed, ShipwayError
+from shipway.errors import DeadlineExceeded, ModelError, Overloaded, PredictionFailed, ShipwayError
 from shipway.inference.predictor import Answer, Outcome, Predictor, Request
 from shipway.serving.codec import Codec, Decoded, Wanted
 from shipway.serving.counters import Counter, CounterFile
@@ -54,7 +55,7 @@ class Batcher:
         self._limit = queue_rows
         self._clock = clock
         self._counters = counters
-        self._figures: dict[Predictor, _Figures] = {}
+        self._figures: WeakKeyDictionary[Predictor, _Figures] = WeakKeyDictionary()
         self._groups: dict[Predictor, _Group] = {}
         self._rows = 0
 
@@ -72,10 +73,6 @@ class Batcher:
             raise Refusal(error)
         self._rows += decoded.rows
         group.waiting.append(_Waiting(exchange, request, decoded.rows, codec, decoded.wanted))
-
-    def forget(self, predictor: Predictor) -> None:
-        """Drop what is kept for *predictor*, which answers nothing any more."""
-        self._figures.pop(predictor, None)
 
     def _group(self, predictor: Predictor) -> _Group:
         if not self._groups:
@@ -107,6 +104,7 @@ class Batcher:
         ]
         began = perf_counter()
         outcomes = self._outcomes(predictor, due)
+        _log_fault(predictor, outcomes)
         if due:
             figures.count_batch(sum(one.rows for one in due), perf_counter() - began)
         if turned_away:
@@ -157,6 +155,14 @@ class Batcher:
             next_step="try again after Retry-After seconds, or raise serve.queue_rows",
             retry_after_s=1,
         )
+
+
+def _log_fault(predictor: Predictor, outcomes: list[Outcome]) -> None:
+    """Say once a batch what the model raised; clients are told only that it did."""
+    fault = next((one for one in outcomes if isinstance(one, ModelError)), None)
+    if fault is not None:
+        name = predictor.served.ref
+        _log.warning("%s cannot predict: %s", name, fault.message, exc_info=fault.__cause__)
 
 
 def _late() -> DeadlineExceeded:

@@ -59,9 +59,6 @@ class DataPlane:
 
     def install(self, routing: Routing, *, ready: bool) -> None:
         """Answer by *routing* from the next request on; what waits keeps what it was given."""
-        before = {served.predictor for served in self.routing.endpoints.values()}
-        for predictor in before - {served.predictor for served in routing.endpoints.values()}:
-            self._batcher.forget(predictor)
         table = dict(self._fixed)
         for name, served in routing.by_name().items():
             table |= self._routes_of(name, served)

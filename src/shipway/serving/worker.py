@@ -7,6 +7,7 @@ SIGTERM readiness first, then a wait, then no more connections, then what is und
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -33,6 +34,7 @@ from shipway.serving.routing import RoutingSource
 from shipway.serving.status import WorkerStatus, remove_worker, write_worker
 
 _log = logging.getLogger(__name__)
+_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,10 @@ class Worker:
         watch_parent(self._child, self._orphaned)
         self._follower.start()
         try:
-            await self._first_of(self._looked, self._stop)
+            # A model that takes long to load must not make the server look dead.
+            await self._first_of(self._looked, self._stop, timeout_s=_PATIENCE_S)
+            # What is there now stays for good: leave it out of every collection of garbage.
+            gc.freeze()
             if not self._stop.is_set():
                 self._listener.start()
             await self._stop.wait()

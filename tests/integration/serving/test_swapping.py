@@ -152,3 +152,15 @@ def test_wrong_scope(tmp_path: Path) -> None:
         eventually(lambda: world.get("/readyz").status == 200)
         reply = world.ask(infer(f"Authorization: Bearer {text}"))
         assert (reply.status, reply.json["code"]) == (403, "access.not-authorised")
+
+
+def test_body_across_a_swap(tmp_path: Path) -> None:
+    """A request whose body is still coming when its version is retired is answered by the next."""
+    with running(tmp_path) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        raw = infer()
+        wire = world.wire().send(raw[:-10])
+        wait_for_workers(tmp_path, MODEL, world.routing.promote(2), timeout_s=10)
+        eventually(lambda: world.routing.models[1].closed)
+        reply = wire.send(raw[-10:]).reply()
+        assert (reply.status, reply.json["model_version"]) == (200, "2")
