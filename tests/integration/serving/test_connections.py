@@ -213,7 +213,7 @@ def test_floods_leave_nothing(strict: World) -> None:
 
 def test_many_connections(tmp_path: Path) -> None:
     """Beyond the limit connections wait for a place instead of failing."""
-    limits = Limits(max_connections=4, keep_alive_s=0.5, header_timeout_s=0.5)
+    limits = Limits(max_connections=4, keep_alive_s=0.5, header_timeout_s=0.5, linger_s=0.1)
     with running(tmp_path, limits=limits) as world:
         wires = [world.wire() for _ in range(12)]
         for wire in wires:

@@ -151,7 +151,11 @@ def test_no_answer_without_its_event() -> None:
 def test_arrays_are_recorded_as_values() -> None:
     """Columns that came as arrays are remembered as plain values, missing ones as None."""
     sink = MemorySink()
-    given: dict[str, Any] = {**columns(2), "distance": np.array([100.0, np.nan]), "hour": np.array([1, 2])}
+    given: dict[str, Any] = {
+        **columns(2),
+        "distance": np.array([100.0, np.nan]),
+        "hour": np.array([1, 2]),
+    }
     predictor(sink=sink).predict([Request("r", given, "k", 0)])
     assert sink.events[0].columns["distance"] == [100.0, None]
     assert sink.events[0].columns["hour"] == [1, 2]
