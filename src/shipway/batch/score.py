@@ -125,7 +125,6 @@ def score(
 
 
 def _check_arguments(source: Path, output: Path, chunk_rows: int, max_bad_share: float) -> None:
-    format_of(source)
     format_of(output)
     if chunk_rows < 1 or not 0 <= max_bad_share <= 1:
         raise UsageError(

@@ -10,7 +10,8 @@ import polars as pl
 
 from shipway.batch.cells import text_schema
 from shipway.contract.schema import Contract
-from shipway.errors import ContractViolated, Problem, UnreadableTable, UsageError
+from shipway.contract.tables import is_parquet, reading, scan_table
+from shipway.errors import ContractViolated, Problem, UsageError
 
 FORMATS = (".parquet", ".csv")
 
@@ -30,10 +31,8 @@ class Source:
 
         Raises :class:`~shipway.errors.UnreadableTable` where the file is damaged.
         """
-        try:
+        with reading(self.path):
             yield from self.scan.collect_batches(chunk_size=size, maintain_order=True)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise _unreadable(self.path, error) from error
 
 
 def format_of(path: Path) -> str:
@@ -53,16 +52,11 @@ def open_source(path: Path, contract: Contract, *, every_column: bool) -> Source
     Raises :class:`~shipway.errors.UnreadableTable` if it cannot be read at all, and
     :class:`~shipway.errors.ContractViolated` with every feature that it lacks.
     """
-    is_text = format_of(path) == ".csv"
-    if not path.is_file():
-        raise UnreadableTable(f"there is no file {path}", next_step="check the path")
-    try:
-        # As text at first: one cell of the wrong type must cost its row, not the whole file.
-        scan = pl.scan_csv(path, infer_schema=False) if is_text else pl.scan_parquet(path)
+    is_text = not is_parquet(path)
+    scan = scan_table(path, as_text=True)
+    with reading(path):
         schema = scan.collect_schema()
         rows = None if is_text else int(scan.select(pl.len()).collect().item())
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _unreadable(path, error) from error
     _check_features(path, schema, contract)
     wanted = [column.name for column in contract.request_columns]
     kept = [name for name in schema if every_column or name in wanted]
@@ -85,11 +79,3 @@ def _check_features(path: Path, schema: pl.Schema, contract: Contract) -> None:
                 for name in missing
             ],
         )
-
-
-def _unreadable(path: Path, error: Exception) -> UnreadableTable:
-    lines = str(error).strip().splitlines()
-    return UnreadableTable(
-        f"{path} cannot be read as {path.suffix[1:]}: {lines[0] if lines else error!r}",
-        next_step="check that the file is whole and of the format that its name says",
-    )

@@ -74,10 +74,14 @@ def read_table(path: Path | str, *, kinds: Mapping[str, Kind] | None = None) -> 
     return frame
 
 
-def scan_table(path: Path | str, *, kinds: Mapping[str, Kind] | None = None) -> pl.LazyFrame:
+def scan_table(
+    path: Path | str, *, kinds: Mapping[str, Kind] | None = None, as_text: bool = False
+) -> pl.LazyFrame:
     """The table at *path* to be streamed; as :func:`read_table`, and no rows are allowed.
 
-    What is found to be damaged only later is raised by polars: collect within :func:`reading`.
+    With *as_text* every column of a CSV file stays text, so that a cell of the wrong type costs
+    its row and not the file. What is found to be damaged only later is raised by polars: collect
+    within :func:`reading`.
     """
     place = Path(path)
     head = _head(place)
@@ -87,7 +91,12 @@ def scan_table(path: Path | str, *, kinds: Mapping[str, Kind] | None = None) -> 
             lazy.collect_schema()
             return lazy
         _refuse_other_formats(place, head)
-        return _scan_csv(place, head, kinds or {})
+        return _scan_csv(place, head, kinds or {}, as_text=as_text)
+
+
+def is_parquet(path: Path | str) -> bool:
+    """Whether the file at *path* begins as parquet does; raises if it cannot be read."""
+    return _head(Path(path)).startswith(_PARQUET)
 
 
 @contextmanager
@@ -184,10 +193,16 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
         raise UnreadableTable(f"{path} looks like JSON", next_step=_CONVERT)
 
 
-def _scan_csv(path: Path, head: bytes, kinds: Mapping[str, Kind]) -> pl.LazyFrame:
+def _scan_csv(
+    path: Path, head: bytes, kinds: Mapping[str, Kind], *, as_text: bool
+) -> pl.LazyFrame:
     separator = _separator(head)
     names = _header(path, separator)
     _check_names(path, names)
+    if as_text:
+        return pl.scan_csv(
+            path, separator=separator, null_values=list(NULLS), infer_schema=False, glob=False
+        )
     texts = {name: pl.String for name in names if kinds.get(name) is Kind.STRING}
     lazy = pl.scan_csv(
         path,
