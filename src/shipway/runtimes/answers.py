@@ -25,11 +25,16 @@ def foreign(spec: ModelSpec) -> Iterator[None]:
     except ShipwayError:
         raise
     except Exception as error:  # a user's model may raise anything
-        reason = str(error).strip().splitlines()
-        raise PredictionFailed(
-            f"the {spec.format} model raised {type(error).__name__}: {reason[0] if reason else ''}",
-            next_step="compare the request with the contract; the same rows fail in training code",
-        ) from error
+        raise failed(spec, error) from error
+
+
+def failed(spec: ModelSpec, error: Exception) -> PredictionFailed:
+    """The :class:`PredictionFailed` for *error*, which the model's library raised."""
+    reason = str(error).strip().splitlines()
+    return PredictionFailed(
+        f"the {spec.format} model raised {type(error).__name__}: {reason[0] if reason else ''}",
+        next_step="compare the request with the contract; the same rows fail in training code",
+    )
 
 
 def rows_of(spec: ModelSpec, columns: Columns) -> int:

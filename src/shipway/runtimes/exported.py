@@ -186,7 +186,7 @@ def _check_labels(
     labelled = [one.name for one in session.outputs if one.kind in kinds]
     if not spec.classes or len(labelled) != 1:
         return
-    raw = OnnxModel(spec, session).run(sample, labelled, len(answers))[0]
+    raw = OnnxModel(spec, session).run(sample, labelled)[0]
     labels = [text_of(value) for value in np.asarray(raw).ravel().tolist()]
     texts = [text_of(value) for value in spec.classes]
     if set(labels) <= {str(index) for index in range(len(texts))}:

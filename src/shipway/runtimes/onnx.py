@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipway.domain.model import Kind, ModelSpec
-from shipway.errors import MissingPackage, ModelFileError, PredictionFailed
-from shipway.runtimes.answers import checked, foreign, rows_of
+from shipway.errors import MissingPackage, ModelFileError, PredictionFailed, ShipwayError
+from shipway.runtimes.answers import checked, failed, rows_of
 from shipway.runtimes.port import Columns, Model
 
 MAIN_FILE = "model.onnx"
@@ -86,18 +86,23 @@ class OnnxModel:
 
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Class probabilities of shape (n, classes), or values of shape (n,)."""
-        rows = rows_of(self.spec, columns)
-        return checked(self.spec, self.run(columns, self._outputs, rows)[0], rows)
+        raw = self.run(columns, self._outputs)[0]
+        return checked(self.spec, raw, len(columns[self.spec.inputs[0].name]))
 
-    def run(self, columns: Columns, outputs: list[str], rows: int) -> list[Any]:
+    def run(self, columns: Columns, outputs: list[str]) -> list[Any]:
         """What the graph gives under the names *outputs*, as it gives it."""
-        with foreign(self.spec):
+        try:
             feeds = (
                 self._columns(columns)
                 if self._matrix is None
-                else self._table(self._matrix, columns, rows)
+                else self._table(self._matrix, columns)
             )
             answers: list[Any] = self._run(outputs, feeds)
+        except ShipwayError:
+            raise
+        except Exception as error:  # onnxruntime's own errors share no base
+            rows_of(self.spec, columns)
+            raise failed(self.spec, error) from error
         return answers
 
     def close(self) -> None:
@@ -105,9 +110,13 @@ class OnnxModel:
         self._run = _closed
 
     def _columns(self, columns: Columns) -> dict[str, NDArray[Any]]:
+        """One tensor an input, in as few steps as can be: a lone row pays for each of them."""
         feeds: dict[str, NDArray[Any]] = {}
+        rows = len(columns[self._feeds[0][0]])
         for name, dtype, shape, guarded in self._feeds:
             values: NDArray[Any] = columns[name]
+            if len(values) != rows or not rows:
+                rows_of(self.spec, columns)
             if guarded and values.dtype.kind == "f" and np.isnan(values).any():
                 raise _missing_value(name)
             if dtype.kind == "O":
@@ -117,7 +126,8 @@ class OnnxModel:
             feeds[name] = values.reshape(shape)
         return feeds
 
-    def _table(self, tensor: Tensor, columns: Columns, rows: int) -> dict[str, NDArray[Any]]:
+    def _table(self, tensor: Tensor, columns: Columns) -> dict[str, NDArray[Any]]:
+        rows = rows_of(self.spec, columns)
         dtype = _dtype(tensor)
         table: NDArray[Any] = np.empty((rows, len(self.spec.inputs)), dtype=dtype)
         for position, one in enumerate(self.spec.inputs):

@@ -321,6 +321,6 @@ def parts(model: Any) -> Iterator[Any]:
 
 def limit_threads(model: Any, threads: int) -> None:
     """Let every step use *threads*: what suited the training machine stalls a server."""
-    settings = [name for name in model.get_params(deep=True) if name.split("__")[-1] == "n_jobs"]
-    if settings:
-        model.set_params(**dict.fromkeys(settings, threads))
+    for part in parts(model):
+        if "n_jobs" in getattr(part, "__dict__", {}):
+            part.n_jobs = threads
