@@ -57,12 +57,14 @@ def _gate_blocks(evidence: Sequence[EvidenceRecord]) -> list[Block]:
                 )
             )
         ]
-    against = "not recorded" if gate.live is None else f"version {gate.live}"
+    against = None
+    if "live" in record.body:
+        against = "nothing was live" if gate.live is None else f"version {gate.live}"
     rows: list[tuple[str, str | Cell | None]] = [
         ("Verdict", Cell(record.verdict, record.verdict)),
         ("Judged at", iso(record.created_at)),
         ("Evidence number", str(record.id)),
-        ("Compared with, as live", against),
+        ("Live at that time", against),
     ]
     blocks: list[Block] = [facts([*rows, *_data_rows(gate.data)])]
     if gate.judgements:

@@ -28,7 +28,7 @@ def limits_section(
         *_agreement(version),
         *_forced(version, history),
         _drift(drift_margin),
-        "Effects on groups of people, beyond the slices above: not recorded.",
+        "Effects on groups of people: not recorded beyond the slices that were judged.",
         "Uses for which it must not be taken: not recorded.",
     ]
     return Section("Limits", (Points(tuple(sentences)),))
@@ -82,14 +82,14 @@ def _ranges(contract: Contract) -> Iterator[str]:
         or (c in listed and c.unseen is Policy.REJECT)
     ]
     yield (
-        f"{plural(len(bounded), 'feature')} with the range and {plural(len(listed), 'feature')} "
-        "with the values that training saw, as the features above list; beyond them it "
-        "extrapolates."
+        f"The contract has a range for {plural(len(bounded), 'feature')} and a list of values for "
+        f"{len(listed)}, from the training data; beyond them the model extrapolates."
     )
     if refused:
         yield f"Requests beyond them are refused for {', '.join(c.name for c in refused)}."
     if len(refused) < len(bounded) + len(listed):
-        yield "For all other features such requests are answered, counted and warned of."
+        others = "For the others" if refused else "Beyond them"
+        yield f"{others}, requests are answered, counted and warned of."
     if free:
         yield f"No range or list of values is recorded for {', '.join(c.name for c in free)}."
 

@@ -91,27 +91,32 @@ def data_section(lineage: Lineage) -> Section:
 def features_section(contract: Contract) -> Section:
     """The target and every column that the model or its monitoring looks at."""
     shown = contract.having(Role.TARGET, Role.FEATURE, Role.TIME, Role.ID, Role.GROUP, Role.WEIGHT)
-    header = ("Column", "Role", "Kind", "Missing", "Seen in training", "Meaning")
+    described = any(column.description for column in shown)
+    header = ("Column", "Role", "Kind", "Missing", "Expected values")
     rows = [
         [
             Cell(column.name, "code"),
             Cell(column.role),
             Cell(column.kind),
             Cell(_missing(column)),
-            _seen(column),
-            column.description,
+            _expected(column),
+            *([column.description] if described else []),
         ]
         for column in shown
     ]
+    columns = table((*header, "Meaning") if described else header, rows)
     made = f"Inferred from {plural(contract.rows, 'row')}." if contract.rows else None
-    return Section("Target and features", (table(header, rows), facts([("Contract", made)])))
+    said: list[tuple[str, str | Cell | None]] = [("Contract", made)]
+    if not described:
+        said.append(("Meaning of the columns", None))
+    return Section("Target and features", (columns, facts(said)))
 
 
 def _missing(column: Column) -> str:
     return f"{column.null_rate:.1%} in training" if column.nullable else "never"
 
 
-def _seen(column: Column) -> str | None:
+def _expected(column: Column) -> str | None:
     if column.categories is not None:
         first = ", ".join(column.categories[:_VALUES_SHOWN])
         more = len(column.categories) - _VALUES_SHOWN
