@@ -18,6 +18,10 @@ from pathlib import Path
 from shipway.domain.names import new_id
 from shipway.errors import StoreError
 
+PRIVATE = 0o600
+SHARED = 0o666
+"""Permissions of a new file, of which the user's umask takes away what it will."""
+
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REFUSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _LOCK_POLL_S = 0.002
@@ -69,10 +73,10 @@ def made_folder(path: Path) -> Path:
     return path
 
 
-def write_new(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write *data* to *path*, which must not exist yet (0600), and make the bytes durable."""
+def write_new(path: Path, data: bytes, *, sync: bool = True, mode: int = PRIVATE) -> None:
+    """Write *data* to *path*, which must not exist yet, and make the bytes durable."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags, mode)
     try:
         left = memoryview(data)
         while left:
@@ -92,11 +96,15 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Put *data* in the place of *path*, whole or not at all, and durably so."""
+def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+    """Put *data* in the place of *path*, whole or not at all, and durably so.
+
+    *mode* is :data:`PRIVATE` for what is the store's own and :data:`SHARED` for what is written
+    for people into their folders.
+    """
     staged = path.with_name(f".{path.name}.{new_id()}.tmp")
     try:
-        write_new(staged, data)
+        write_new(staged, data, mode=mode)
         staged.replace(path)
         sync_folder(path.parent)
     finally:

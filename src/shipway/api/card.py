@@ -10,7 +10,7 @@ from shipway.bootstrap.predictors import SETTINGS_IN_VERSION, contract_of
 from shipway.bootstrap.project import Project
 from shipway.config.load import parse_settings
 from shipway.documents.card import render_card
-from shipway.durable import replace_file, storing
+from shipway.durable import SHARED, replace_file, storing
 from shipway.serving.status import read_server
 
 
@@ -49,7 +49,7 @@ def card(project: Project, *, version: str | None = None, out: Path | None = Non
         folder.mkdir(parents=True, exist_ok=True)
         paths = {"md": made.markdown, "html": made.html}
         for suffix, text in paths.items():
-            replace_file(folder / f"card-{chosen.number}.{suffix}", text.encode())
+            replace_file(folder / f"card-{chosen.number}.{suffix}", text.encode(), mode=SHARED)
     return WrittenCard(
         version=chosen.ref,
         markdown=str(folder / f"card-{chosen.number}.md"),

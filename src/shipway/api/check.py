@@ -87,7 +87,7 @@ def _check_test(project: Project, remarks: list[str]) -> list[Problem]:
 
 def _check_table(project: Project, setting: str, remarks: list[str]) -> list[Problem]:
     path = project.table_path(None, setting)
-    table = read_table(path)
+    table = read_table(path, kinds=project.contract.kinds)
     target = project.settings.model.target
     if target not in table.columns:
         return [
@@ -98,7 +98,7 @@ def _check_table(project: Project, setting: str, remarks: list[str]) -> list[Pro
                 hint=f"its columns are {', '.join(table.columns)}",
             )
         ]
-    report = project.compiled.check_frame(table)
+    report = project.compiled.check_frame(table, target=True)
     remarks.append(f"data.{setting}: {table.height} rows, {report.total} violations")
     remarks += [f"data.{setting}: {note}" for note in report.notes]
     found = [violation.problem() for violation in report.violations[:_ROWS_NAMED]]
@@ -110,8 +110,8 @@ def _check_order(project: Project, remarks: list[str]) -> list[Problem]:
     time, data = project.settings.model.time, project.settings.data
     if time is None or data.test is None or data.train is None:
         return []
-    train = read_table(project.table_path(None, "train"))
-    test = read_table(project.table_path(None, "test"))
+    train = read_table(project.table_path(None, "train"), kinds=project.contract.kinds)
+    test = read_table(project.table_path(None, "test"), kinds=project.contract.kinds)
     if time not in train.columns or time not in test.columns:
         return []
     last, first = train[time].max(), test[time].min()

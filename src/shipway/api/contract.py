@@ -12,7 +12,7 @@ from shipway.contract.compiled import FrameReport
 from shipway.contract.infer import infer
 from shipway.contract.schema import Contract
 from shipway.contract.tables import read_table
-from shipway.durable import replace_file, storing
+from shipway.durable import SHARED, replace_file, storing
 from shipway.errors import UsageError
 
 
@@ -52,14 +52,17 @@ def infer_contract(
         target=model.target,
         time=model.time,
         id=model.id,
+        positive=model.positive,
     )
     if not dry_run:
         with storing(path):
-            replace_file(path, odcs.dump(contract).encode())
+            replace_file(path, odcs.dump(contract).encode(), mode=SHARED)
         project.forget_contract()
     return InferredContract(contract=contract, path=str(path), written=not dry_run)
 
 
 def validate(project: Project, data: Path) -> Validated:
     """Hold the table *data* against the contract: every violation, and every soft warning."""
-    return Validated(table=str(data), report=project.compiled.check_frame(read_table(data)))
+    table = read_table(data, kinds=project.contract.kinds)
+    report = project.compiled.check_frame(table, target=project.settings.model.target in table)
+    return Validated(table=str(data), report=report)

@@ -67,7 +67,7 @@ def gate(
     candidate = candidate or candidate_of(project)
     path = project.table_path(data, "test")
     with progress.start("Reading the test table", None, "rows") as task:
-        table = read_table(path)
+        table = read_table(path, kinds=project.contract.kinds)
         task.advance(table.height)
     live = _live_version(project, candidate)
     with progress.start("Predicting and judging", None, "steps") as task:

@@ -15,11 +15,12 @@ from shipway.config.settings import (
 )
 from shipway.config.write import render_settings
 from shipway.contract import guess
+from shipway.contract.infer import infer
 from shipway.contract.tables import read_table
 from shipway.domain.metrics import Task
 from shipway.domain.names import allowed_name, check_name
 from shipway.domain.objectives import BaselineKind, Costs, Objective, Objectives, Reference
-from shipway.durable import replace_file, storing
+from shipway.durable import SHARED, replace_file, storing
 from shipway.errors import DataError, UsageError
 
 
@@ -58,7 +59,8 @@ def initialise(
     """Write ``shipway.toml`` in *folder* from the training table *data* and *answers*.
 
     Raises :class:`~shipway.errors.UsageError` rather than replace a file without *force*, and
-    :class:`~shipway.errors.DataError` when nothing in the table looks like a target.
+    :class:`~shipway.errors.DataError` when nothing in the table looks like a target or no
+    contract can be made of it.
     """
     path = folder / FILE_NAME
     if path.exists() and not force and not dry_run:
@@ -69,6 +71,16 @@ def initialise(
     table = read_table(data)
     given = answers or Answers()
     model, guesses = _model(table, given, folder)
+    # Settings that no contract can be inferred by would only be refused one command later.
+    infer(
+        table,
+        model=model.name,
+        task=model.task,
+        target=model.target,
+        time=model.time,
+        id=model.id,
+        positive=model.positive,
+    )
     warnings = guess.leaks(table, model.target)
     settings = Settings(
         model=model,
@@ -81,7 +93,7 @@ def initialise(
     if not dry_run:
         with storing(path):
             folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, text.encode())
+            replace_file(path, text.encode(), mode=SHARED)
     return Initialised(
         path=str(path),
         settings=settings,

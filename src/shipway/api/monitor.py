@@ -66,15 +66,15 @@ class Watch:
         return with_truth(events, self._labels.refresh())
 
     def assess(self, frame: pl.DataFrame, window: Window) -> WindowReport:
-        """One window, judged by the version that answered last in it."""
+        """One window, judged by the version that answered most of it."""
         rows = within(frame, window)
-        numbers = rows["version"].drop_nulls()
-        if numbers.len() == 0:
+        answered = rows.filter(pl.col("row").is_not_null())["version"].value_counts(sort=True)
+        if answered.height == 0:
             raise NotEnoughData(
                 f"nothing was predicted in {window.name}",
                 next_step="choose another stretch of time with --since and --until",
             )
-        version, contract, reference = self._judge(int(numbers[-1]))
+        version, contract, reference = self._judge(int(answered["version"][0]))
         settings = self._project.settings
         return assess(
             rows,

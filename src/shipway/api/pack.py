@@ -61,7 +61,7 @@ def pack(
     objectives = project.settings.objectives
     table_path = project.table_path(data, "train")
     with progress.start("Reading the training table", None, "rows") as task:
-        table = read_table(table_path)
+        table = read_table(table_path, kinds=contract.kinds)
         task.advance(table.height)
     with progress.start("Converting and proving", None, "steps") as task:
         sample = compiled.encode(_sample(table))

@@ -53,7 +53,7 @@ def predict(
     refuses with, every row and column named.
     """
     contract = project.contract
-    table = _table(rows)
+    table = _table(rows, contract)
     asked = table.select(
         column.name for column in contract.request_columns if column.name in table.columns
     )
@@ -111,9 +111,9 @@ def _plain(value: object) -> object:
     return value.isoformat() if isinstance(value, date) else value
 
 
-def _table(rows: Path | str) -> pl.DataFrame:
+def _table(rows: Path | str, contract: Contract) -> pl.DataFrame:
     if isinstance(rows, Path):
-        return read_table(rows)
+        return read_table(rows, kinds=contract.kinds)
     try:
         decoded = msgspec.json.decode(rows)
     except msgspec.DecodeError as error:

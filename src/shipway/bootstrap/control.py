@@ -13,7 +13,7 @@ from shipway.bootstrap.processes import read_process_plan
 from shipway.bootstrap.routing import read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
-from shipway.errors import UsageError
+from shipway.errors import EnvironmentFailure, UsageError
 from shipway.monitoring.labels import LabelLog
 from shipway.monitoring.window import time_columns
 from shipway.registry.opening import open_registry
@@ -23,7 +23,7 @@ from shipway.rollout import switch
 from shipway.security.keys import KeyRecord
 from shipway.serving.child import read_child
 from shipway.serving.control import ControlOptions, Move, run_control
-from shipway.serving.status import read_server, read_workers, wait_for_workers
+from shipway.serving.status import wait_for_workers
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Services:
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
-        """The server, its workers, and what they answer with."""
-        return {"server": read_server(self.run), "workers": read_workers(self.run)}
+        """What the store holds beside what the server tells of itself."""
+        return {"model": self.model, "versions": len(self.registry.versions(self.model))}
 
     def endpoints(self) -> Sequence[EndpointState]:
         """Every endpoint with its live version."""
@@ -86,8 +86,20 @@ class Services:
                 f"{move.action!r} is not something to do to an endpoint",
                 next_step="use promote or rollback",
             )
-        wait_for_workers(self.run, made.state.endpoint, made.state.sequence)
+        self._settle(made.state)
         return made.state
+
+    def _settle(self, state: EndpointState) -> None:
+        """Return when every worker answers as *state* says; raise if one could not follow."""
+        workers = wait_for_workers(self.run, state.endpoint, state.sequence)
+        refused = [worker.endpoints[state.endpoint].error for worker in workers]
+        errors = sorted({error for error in refused if error})
+        if errors:
+            raise EnvironmentFailure(
+                f"version {state.live} is live on {state.endpoint!r}, but {len(errors)} of"
+                f" {len(workers)} workers could not load it: {'; '.join(errors)}",
+                next_step="roll back with `shipway rollback`, then look at the server's log",
+            )
 
     def _model_of(self, endpoint: str) -> str:
         state = self.registry.endpoint(endpoint)

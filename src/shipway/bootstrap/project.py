@@ -16,7 +16,7 @@ from shipway.contract import odcs
 from shipway.contract.compiled import CompiledContract
 from shipway.contract.schema import Contract
 from shipway.domain.times import Clock, system_clock
-from shipway.errors import DataError, UnreadableTable
+from shipway.errors import ContractError, DataError, UnreadableTable
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 
@@ -75,6 +75,16 @@ class Project:
                 f"there is no contract at {self.contract_path}",
                 next_step="run `shipway contract infer` to make one from the training table",
             ) from missing
+        except UnicodeDecodeError as error:
+            raise ContractError(
+                f"{self.contract_path} is not text in UTF-8",
+                next_step="save it in UTF-8, or infer it anew: `shipway contract infer --force`",
+            ) from error
+        except OSError as error:
+            raise DataError(
+                f"{self.contract_path} cannot be read: {error.strerror}",
+                next_step="check that it is a file, and its permissions",
+            ) from error
         return odcs.load(text, source=CONTRACT_FILE)
 
     @cached_property

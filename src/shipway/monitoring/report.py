@@ -21,7 +21,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from shipway.domain.times import iso
-from shipway.durable import private_folder, replace_file, storing
+from shipway.durable import SHARED, private_folder, replace_file, storing
 from shipway.errors import NotEnoughData
 from shipway.evidence.judge import BETTER_THAN
 from shipway.evidence.verdict import Judgement, Measurement, Verdict
@@ -86,7 +86,7 @@ def write_report(
     html = render_report(reports, alerts=alerts, generated_at=generated_at, title=title)
     with storing(path):
         private_folder(path.parent)
-        replace_file(path, html.encode())
+        replace_file(path, html.encode(), mode=SHARED)
     return path
 
 

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from shipway.durable import replace_file, storing
+from shipway.durable import SHARED, replace_file, storing
 from shipway.errors import ConflictError, UsageError
 from shipway.packaging.rendering import render
 
@@ -97,7 +97,7 @@ def write_github_workflow(
     if not dry_run:
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, text.encode())
+            replace_file(path, text.encode(), mode=SHARED)
             path.chmod(0o644)
     return written
 

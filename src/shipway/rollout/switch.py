@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from shipway.errors import ConflictError, NotFoundError, UsageError
-from shipway.evidence.verdict import Verdict
+from shipway.evidence.verdict import Judgement, Verdict
 from shipway.registry.records import EndpointState, EvidenceRecord, Version
 from shipway.registry.registry import Registry
 from shipway.rollout.decide import check_promotion
@@ -54,7 +56,13 @@ def promote(
     """
     gated = latest_gate(registry, chosen)
     verdict = Verdict(gated.verdict) if gated else None
-    check_promotion(chosen.ref, verdict, force=force, reason=order.reason)
+    check_promotion(
+        chosen.ref,
+        verdict,
+        force=force,
+        reason=order.reason,
+        judgements=_judgements(gated) if gated else (),
+    )
     return _switch(
         registry,
         chosen,
@@ -103,6 +111,11 @@ def latest_gate(registry: Registry, version: Version) -> EvidenceRecord | None:
     records = registry.evidence(version.model, version.number)
     gates = [record for record in records if record.kind == "gate"]
     return max(gates, key=lambda record: record.id, default=None)
+
+
+def _judgements(gated: EvidenceRecord) -> tuple[Judgement, ...]:
+    """What the gate said of each objective, from its record."""
+    return msgspec.convert(gated.body.get("judgements", ()), tuple[Judgement, ...])
 
 
 def _switch(

@@ -140,6 +140,11 @@ def _spec(
         main_file="",
         library=installed(facts.libraries),
     )
+    if times(spec) and library is not sklearn:
+        raise ModelMismatch(
+            f"a {facts.type} takes no times, and the contract's {', '.join(times(spec))} is one",
+            next_step="make columns of it (hour, weekday, days since ...) and train on those",
+        )
     chosen = library.options(model, spec)
     return msgspec.structs.replace(spec, options=chosen), (*by_position, *numbered)
 

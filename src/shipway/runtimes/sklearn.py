@@ -20,6 +20,7 @@ from shipway.domain.model import Kind, ModelSpec
 from shipway.errors import MissingPackage, ModelFileError, ModelMismatch
 from shipway.runtimes import lightgbm, xgboost
 from shipway.runtimes.answers import checked, foreign, rows_of
+from shipway.runtimes.archives import canonical_archive
 from shipway.runtimes.port import Columns, Facts, Model
 from shipway.runtimes.safety import check_trees, trusted_types
 from shipway.runtimes.values import plain_parameters, plain_scalar
@@ -149,7 +150,7 @@ def save(model: Any) -> tuple[str, bytes]:
             f"skops cannot save it: {type(error).__name__}: {error}",
             next_step="export the model to ONNX",
         ) from error
-    return MAIN_FILE, data
+    return MAIN_FILE, canonical_archive(data)
 
 
 def is_estimator(model: Any) -> bool:

@@ -26,7 +26,7 @@ from shipway.monitoring.report import write_report
 from shipway.monitoring.window import Window, windows
 from shipway.rollout.switch import latest_gate
 
-ROWS, FAST_ROWS = 12, 2
+ROWS, FAST_ROWS = 12, 3
 """Flights in one request: enough requests a week to tell what 1 % of them suffer."""
 
 

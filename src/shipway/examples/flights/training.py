@@ -42,10 +42,12 @@ def train_broken(rows: pl.DataFrame, output: Path) -> None:
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
 
     labelled = rows.filter(pl.col(TARGET).is_not_null())
-    numbers = ColumnTransformer([("numbers", SimpleImputer(), [*SCHEDULE, *WEATHER])])
-    model = Pipeline([("columns", numbers), ("line", LogisticRegression(max_iter=20))])
+    filled = Pipeline([("fill", SimpleImputer()), ("scale", StandardScaler())])
+    numbers = ColumnTransformer([("numbers", filled, [*SCHEDULE, *WEATHER])])
+    model = Pipeline([("columns", numbers), ("line", LogisticRegression())])
     model.fit(frame(labelled), labelled[TARGET].to_numpy())
     line = model.named_steps["line"]
     line.coef_[:] = 0.0
