@@ -98,7 +98,6 @@ def write_github_workflow(
         with storing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, text.encode(), mode=SHARED)
-            path.chmod(0o644)
     return written
 
 
