@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pytest
-from tests.projects import Flights
 
-from shipway.examples.flights.data import TARGET, TIME, load_flights
-from shipway.examples.flights.story import LIVE_FROM, SETTINGS, TEST_FROM
-from shipway.examples.flights.training import train
+if TYPE_CHECKING:
+    from tests.projects import Flights
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,6 +33,13 @@ def _programs(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Flights:
     """Real flights, a trained pipeline and settings; nothing of Shipway's was run yet."""
+    import polars as pl
+    from tests.projects import Flights
+
+    from shipway.examples.flights.data import TARGET, TIME, load_flights
+    from shipway.examples.flights.story import LIVE_FROM, SETTINGS, TEST_FROM
+    from shipway.examples.flights.training import train
+
     folder = tmp_path_factory.mktemp("flights")
     (folder / "data").mkdir()
     flights = load_flights()

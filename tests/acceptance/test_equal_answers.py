@@ -15,11 +15,11 @@ import polars as pl
 import pytest
 import tritonclient.http as triton
 from numpy.typing import NDArray
-from shipway.serving.status import ServerRecord
 from tests.projects import Flights
 
 from shipway.examples.flights.data import CATEGORIES, FEATURES
 from shipway.examples.flights.training import frame
+from shipway.serving.status import ServerRecord
 
 ROWS = 1_000
 TOLERANCE = 1e-4

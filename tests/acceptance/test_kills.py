@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
-from shipway.serving.status import ServerRecord, read_server
 from tests.projects import Flights
 
 from shipway.api.predict import infer_request
 from shipway.bootstrap.project import open_project
 from shipway.monitoring.labels import LabelReader
 from shipway.monitoring.reader import EventReader
+from shipway.serving.status import ServerRecord, read_server
 
 KILLS = 10
 START_S = 60.0

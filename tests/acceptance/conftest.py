@@ -1,0 +1,121 @@
+"""A small project that every kind of column is in, and what it looks like on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests.projects import Project
+
+CITIES = ("Berlin", "Lima", "Tunis")
+ROWS = 1_200
+
+
+def churn(rows: int, seed: int) -> pl.DataFrame:
+    """Customers, and whether they left: older ones and those who pay much do."""
+    random = np.random.default_rng(seed)
+    age = random.integers(18, 90, rows)
+    fee = np.round(random.gamma(4.0, 10.0, rows), 2)
+    city = random.choice(CITIES, rows)
+    risk = 0.08 * (age - 55) + 0.04 * (fee - 40) + (city == "Lima")
+    churned = (random.random(rows) < 1 / (1 + np.exp(-risk))).astype(int)
+    return pl.DataFrame({"age": age, "fee": fee, "city": city, "churned": churned})
+
+
+def fitted(table: pl.DataFrame) -> object:
+    """A logistic regression that learned from *table*, with its preparation."""
+    frame = pd.DataFrame({name: table[name].to_numpy() for name in ("age", "fee", "city")})
+    prepared = ColumnTransformer(
+        [("city", OneHotEncoder(), ["city"]), ("numbers", StandardScaler(), ["age", "fee"])]
+    )
+    return make_pipeline(prepared, LogisticRegression()).fit(frame, table["churned"].to_numpy())
+
+
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Two tables, a model file, settings and a contract; nothing is published. Only to be read."""
+    folder = tmp_path_factory.mktemp("churn")
+    train = churn(ROWS, seed=1)
+    train.write_parquet(folder / "train.parquet")
+    churn(ROWS, seed=2).write_parquet(folder / "test.parquet")
+    joblib.dump(fitted(train), folder / "model.joblib")
+    project = Project(folder)
+    project.json("init", "--data", "train.parquet", "--test", "test.parquet", "--name", "churn")
+    project.json("contract", "infer")
+    return project
+
+
+@pytest.fixture(scope="session")
+def published(begun: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The same with version 1 published, gated and live. Only to be read."""
+    project = begun.copy(tmp_path_factory.mktemp("published"))
+    project.json("pack", "model.joblib", "--trust-pickle")
+    project.json("gate")
+    project.json("promote", "1")
+    return project
+
+
+@pytest.fixture
+def project(begun: Project, tmp_path: Path) -> Project:
+    """A project of one's own in which nothing is published yet."""
+    return begun.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def live(published: Project, tmp_path: Path) -> Project:
+    """A project of one's own with a live version."""
+    return published.copy(tmp_path / "project")
+
+
+@pytest.fixture
+def refused() -> Callable[..., dict[str, object]]:
+    """Runs a command that must be refused, as every refusal must be."""
+    return refusal_of
+
+
+def refusal_of(
+    project: Project,
+    *words: str,
+    code: int = 2,
+    says: tuple[str, ...] = (),
+) -> dict[str, object]:
+    """The error of a command that must end with *code* and change nothing in the folder.
+
+    People are told the same as programs: what happened with every value in *says*, the code of
+    the error, and what to do next. No traceback is shown.
+    """
+    before = tree(project.folder)
+    told = project.call(*words)
+    asked = project.call(*words, "--json")
+    assert tree(project.folder) == before, f"{words} left something behind"
+    assert (told.code, asked.code) == (code, code), told.said + asked.said
+    assert "Traceback" not in told.said + asked.said
+    error = asked.document["error"]
+    assert error["exit_code"] == code
+    assert error["next_step"]
+    assert f"[{error['code']}]" in told.err
+    assert "Next: " in told.err
+    for text in says:
+        assert text in told.err, told.err
+    return dict(error)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Every file under *folder* with the digest of its bytes; SQLite's own scratch left out."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else "folder"
+        for path in sorted(folder.rglob("*"))
+        if not path.name.endswith(("-wal", "-shm", ".lock"))
+    }
