@@ -281,5 +281,5 @@ def _missing_categories(part: Any) -> Iterator[tuple[int, Any]]:
         missing = np.array([text_of(value) == "missing" and value != "missing" for value in plain])
         if missing.any() and any(isinstance(value, str) for value in plain):
             plain = plain.copy()
-            pass
+            plain[missing] = MISSING_STRING
             yield position, plain
