@@ -415,6 +415,22 @@ def test_all_differences_in_columns_come_at_once(flights: Flights, tmp_path: Pat
         pack(path, wrong, flights.columns, threshold=None, positive=None, trust_pickle=True)
 
 
+def test_a_booster_takes_no_times(flights: Flights, tmp_path: Path) -> None:
+    """A timestamp as a feature of a booster is refused with what to make of it."""
+    model = _lgbm().fit(flights.frame[["hour", "temp"]], flights.late)
+    model.booster_.save_model(tmp_path / "model.txt")
+    contract = _contract(["hour"])
+    moment = Column(name="temp", kind=Kind.TIMESTAMP)
+    with pytest.raises(ModelMismatch, match="takes no times"):
+        pack(
+            tmp_path / "model.txt",
+            Contract(model="m", task=Task.BINARY, columns=(moment, *contract.columns)),
+            flights.some(["hour", "temp"]),
+            threshold=None,
+            positive=None,
+        )
+
+
 def test_a_positive_class_that_is_none_is_refused(flights: Flights, tmp_path: Path) -> None:
     """The name of the positive class must be one of the classes."""
     model = _lgbm().fit(flights.frame[NUMBERS], flights.late)
