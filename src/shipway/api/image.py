@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,9 @@ from shipway.bootstrap.predictors import SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
 from shipway.packaging.image import build, build_context
 from shipway.registry.export import export_version
+
+TOOLS = ("docker", "podman", "buildah")
+"""What can build an image, the best known first."""
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +26,7 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     packages: int
     size_bytes: int
     tag: str | None
+    tool: str
 
 
 def image(
@@ -32,13 +37,14 @@ def image(
     base: str | None = None,
     wheelhouse: Path | None = None,
     tag: str | None = None,
-    tool: str = "docker",
+    tool: str | None = None,
     force: bool = False,
 ) -> Image:
     """Make the build context of the live version (or *version*) in *out*; build it given a *tag*.
 
     The image installs without a network from hash-locked wheels, runs as user 10001 and drains
-    on SIGTERM. Its store holds the one version, already live.
+    on SIGTERM. Its store holds the one version, already live. *tool* is the first of docker,
+    podman and buildah on the PATH by default.
     """
     chosen = version_or_live(project, version)
     files = project.registry.open_files(chosen)
@@ -55,6 +61,7 @@ def image(
         wheelhouse=wheelhouse,
         force=force,
     )
+    tool = tool or next(filter(shutil.which, TOOLS), TOOLS[0])
     if tag is not None:
         build(made.folder, tool=tool, tag=tag)
     return Image(
@@ -64,4 +71,5 @@ def image(
         packages=len(made.packages),
         size_bytes=made.size_bytes,
         tag=tag,
+        tool=tool,
     )

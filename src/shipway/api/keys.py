@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import msgspec
 
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.routing import read_keys_file
+from shipway.durable import SHARED, replace_file, storing
 from shipway.security.keys import issue
 
 DEFAULT_LIFE = timedelta(days=90)
@@ -41,8 +44,13 @@ def create_key(
     name: str = "",
     scopes: tuple[str, ...] = EVERYDAY_SCOPES,
     life: timedelta = DEFAULT_LIFE,
+    export: Path | None = None,
 ) -> NewKey:
-    """Make a key with *scopes* that expires after *life*; a running server knows it in a second."""
+    """Make a key with *scopes* that expires after *life*; a running server knows it in a second.
+
+    With *export* its record (a digest, not the secret) joins those in that file, which a
+    container mounts as ``serve.keys_file``.
+    """
     secret, record = issue(
         env="live",
         scopes=scopes,
@@ -52,6 +60,10 @@ def create_key(
         random=os.urandom,
     )
     project.registry.add_key(record)
+    if export is not None:
+        known = list(read_keys_file(export)) if export.exists() else []
+        with storing(export):
+            replace_file(export, msgspec.json.encode([*known, record]), mode=SHARED)
     return NewKey(
         id=record.id,
         name=record.name,

@@ -30,7 +30,10 @@ def image(
     tag: Annotated[
         str | None, Parameter(help="Build the image and call it so; only written by default.")
     ] = None,
-    tool: Annotated[str, Parameter(help="What builds: docker, podman or buildah.")] = "docker",
+    tool: Annotated[
+        str | None,
+        Parameter(help="What builds: docker, podman or buildah; the first found by default."),
+    ] = None,
     force: Annotated[bool, Parameter(help="Replace a folder that is there.")] = False,
     dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
@@ -56,14 +59,14 @@ def image(
             force=force,
         )
     return Result(
-        document=made, show=lambda output: _show(made, output), next_step=_next_step(made, tool)
+        document=made, show=lambda output: _show(made, output), next_step=_next_step(made)
     )
 
 
-def _next_step(made: Image, tool: str) -> str:
+def _next_step(made: Image) -> str:
     if made.tag:
-        return f"{tool} run --rm -p 8080:8080 {made.tag}"
-    return f"{tool} build --network none -t {made.version.replace('@', ':')} {made.context}"
+        return f"{made.tool} run --rm -p 8080:8080 {made.tag}"
+    return f"{made.tool} build --network none -t {made.version.replace('@', ':')} {made.context}"
 
 
 def _show(made: Image, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -30,6 +31,10 @@ def create(
     days: Annotated[
         int, Parameter(help="Days until it expires.", validator=Number(gte=1, lte=3650))
     ] = 90,
+    export: Annotated[
+        Path | None,
+        Parameter(help="A file of key records to add it to, for a container to mount."),
+    ] = None,
     dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
@@ -48,7 +53,9 @@ def create(
             next_step="the same command without --dry-run",
         )
     with options.open() as project:
-        made = create_key(project, name=name, scopes=scopes, life=timedelta(days=days))
+        made = create_key(
+            project, name=name, scopes=scopes, life=timedelta(days=days), export=export
+        )
 
     def show(output: Output) -> None:
         output.line(f"Key {made.id} for {made.name}: {', '.join(made.scopes)}")

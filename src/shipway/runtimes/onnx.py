@@ -6,6 +6,7 @@ files beside it is refused, so a version's digest covers every weight.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,8 @@ def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Mod
 
 
 def _open(data: bytes, threads: int) -> Any:
+    # Unasked, the library writes and sends data about sessions; it reads this at its import.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
