@@ -33,7 +33,7 @@ def bounds_of(objective: Objective) -> tuple[tuple[str, float], ...]:
         found.append((AT_MOST, objective.at_most))
     if objective.better_than is not None:
         higher = objective.definition.better is Better.HIGHER
-        found.append((BETTER_THAN, -objective.margin if higher else objective.margin))
+        found.append((BETTER_THAN, 0.0 - objective.margin if higher else objective.margin))
     return tuple(found)
 
 
