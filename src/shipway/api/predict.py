@@ -57,6 +57,11 @@ def predict(
     asked = table.select(
         column.name for column in contract.request_columns if column.name in table.columns
     )
+    absent = any(column.name not in table.columns for column in contract.features)
+    if absent or any(dtype.is_nested() for dtype in asked.schema.values()):
+        # The server would see neither the name that was meant nor what a row was written like.
+        what = rows.name if isinstance(rows, Path) else "the row"
+        raise project.compiled.check_frame(table).error(what)
     server = caller(project, url=url, key=key)
     outputs: dict[str, list[Any]] = {}
     versions: dict[str, None] = {}

@@ -11,6 +11,8 @@ import msgspec
 from shipway.bootstrap.project import Project
 from shipway.errors import (
     ContractViolated,
+    DeadlineExceeded,
+    MalformedRequest,
     NotAuthenticated,
     NotAuthorised,
     NotFoundError,
@@ -18,6 +20,7 @@ from shipway.errors import (
     Problem,
     ServerUnreachable,
     ShipwayError,
+    TooLarge,
     UsageError,
 )
 from shipway.serving.status import read_server
@@ -25,10 +28,13 @@ from shipway.serving.status import read_server
 KEY_VARIABLE = "SHIPWAY_KEY"
 _TIMEOUT_S = 60.0
 _BY_STATUS: dict[int, type[ShipwayError]] = {
+    400: MalformedRequest,
     401: NotAuthenticated,
     403: NotAuthorised,
     404: NotFoundError,
+    413: TooLarge,
     422: ContractViolated,
+    504: DeadlineExceeded,
 }
 
 
@@ -116,7 +122,6 @@ def _refusal(response: httpx.Response) -> ShipwayError:
         for each in (told if isinstance(told, list) else [])
         if isinstance(each, dict)
     ]
-    kind = _BY_STATUS.get(response.status_code, UsageError)
-    if response.status_code >= 500:
-        kind = ServerUnreachable
+    usual = ServerUnreachable if response.status_code >= 500 else UsageError
+    kind = _BY_STATUS.get(response.status_code, usual)
     return kind(message, next_step=next_step, problems=problems)
