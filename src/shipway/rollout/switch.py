@@ -54,6 +54,7 @@ def promote(
     Raises :class:`~shipway.errors.GateRefused` without a passed gate; what *prove* raises; and
     :class:`~shipway.errors.ConflictError` when somebody else changed the endpoint first.
     """
+    state = _state(registry, chosen.model, order)
     gated = latest_gate(registry, chosen)
     verdict = Verdict(gated.verdict) if gated else None
     check_promotion(
@@ -67,6 +68,7 @@ def promote(
         registry,
         chosen,
         order,
+        state,
         prove=prove,
         action="promote",
         evidence=gated.id if gated else None,
@@ -88,7 +90,8 @@ def rollback(
 
     Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to.
     """
-    if registry.endpoint(order.endpoint) is None:
+    state = _state(registry, model, order)  # before the target: a change in between is a conflict
+    if not state.sequence:
         raise NotFoundError(
             f"the endpoint {order.endpoint!r} has never had a live version",
             next_step="promote one first: `shipway promote`",
@@ -98,6 +101,7 @@ def rollback(
         registry,
         chosen,
         order,
+        state,
         prove=prove,
         action="rollback",
         evidence=None,
@@ -118,10 +122,17 @@ def _judgements(gated: EvidenceRecord) -> tuple[Judgement, ...]:
     return msgspec.convert(gated.body.get("judgements", ()), tuple[Judgement, ...])
 
 
+def _state(registry: Registry, model: str, order: Order) -> EndpointState:
+    """The endpoint as it stands: what is decided from now on holds for this sequence alone."""
+    found = registry.endpoint(order.endpoint)
+    return found or EndpointState(endpoint=order.endpoint, model=model, live=None, sequence=0)
+
+
 def _switch(
     registry: Registry,
     chosen: Version,
     order: Order,
+    state: EndpointState,
     *,
     prove: Prove,
     action: str,
@@ -129,9 +140,12 @@ def _switch(
     forced: bool,
     dry_run: bool,
 ) -> Switch:
-    state = registry.endpoint(order.endpoint) or EndpointState(
-        endpoint=order.endpoint, model=chosen.model, live=None, sequence=0
-    )
+    if state.model != chosen.model:
+        raise UsageError(
+            f"the endpoint {order.endpoint!r} is of the model {state.model} and cannot serve"
+            f" {chosen.model}",
+            next_step="give the other model an endpoint of its own: `--endpoint NAME`",
+        )
     if state.live == chosen.number:
         raise UsageError(
             f"{chosen.ref} is live on {order.endpoint!r} already",

@@ -1,0 +1,67 @@
+"""Changing an endpoint while somebody else does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.stores import NOW, Store
+
+from shipway.errors import ConflictError, UsageError
+from shipway.registry.records import EndpointChange, Version
+from shipway.rollout import switch
+from shipway.rollout.switch import Order
+
+MODEL = "flight-delay"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Three versions; 1 and then 2 were put live."""
+    made = Store(tmp_path / ".shipway")
+    for seed in "abc":
+        made.publish(seed)
+    for number in (1, 2):
+        put_live(made, made.registry.version(MODEL, number))
+    yield made
+    made.registry.close()
+
+
+def order(**said: object) -> Order:
+    return Order(**{"endpoint": MODEL, "by": "anna", "now": NOW, "reason": "why", **said})  # type: ignore[arg-type]
+
+
+def put_live(store: Store, version: Version) -> None:
+    switch.promote(store.registry, version, order(), prove=lambda _: None, force=True)
+
+
+def test_a_rollback_goes_back_from_what_it_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promotion between a rollback's look at the history and its change is a conflict."""
+    registry = store.registry
+    history = registry.history
+
+    def overtaken(name: str) -> tuple[EndpointChange, ...]:
+        seen = history(name)
+        monkeypatch.setattr(registry, "history", history)
+        put_live(store, registry.version(MODEL, 3))
+        return seen
+
+    monkeypatch.setattr(registry, "history", overtaken)
+    with pytest.raises(ConflictError, match="not at change 2"):
+        switch.rollback(registry, MODEL, order(), prove=lambda _: None)
+    state = registry.endpoint(MODEL)
+    assert state is not None
+    assert (state.live, state.sequence) == (3, 3)
+
+
+def test_an_endpoint_keeps_its_model(store: Store) -> None:
+    """A version of another model is told from the one that is live, though the numbers agree."""
+    other = store.publish("x", model="other")
+    store.publish("y", model="other")
+    second = store.registry.version("other", 2)
+    for chosen in (other, second):
+        with pytest.raises(UsageError, match="is of the model flight-delay"):
+            switch.promote(store.registry, chosen, order(), prove=lambda _: None, force=True)
