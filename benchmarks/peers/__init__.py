@@ -1,0 +1,1 @@
+"""Servers that others would write by hand, to measure ours against."""
