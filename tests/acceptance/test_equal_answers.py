@@ -128,5 +128,5 @@ def test_the_edge_bundle_answers_as_the_model_in_process(
         text=True,
         check=True,
     )
-    scores = pl.read_csv(done.stdout.encode())["score"].to_numpy()
+    scores = pl.read_ndjson(done.stdout.encode())["score"].to_numpy()
     np.testing.assert_allclose(scores, in_process, atol=TOLERANCE)
