@@ -58,10 +58,14 @@ def build_app(requested: str = "") -> App:
         help_format="plaintext",
         help_formatter=HelpLayout(),
         version=_version,
+        # `gate --version 2` must not print Shipway's version and end like a passed gate.
+        version_flags=() if requested else ("--version",),
         default_parameter=Parameter(negative=()),
         suppress_keyboard_interrupt=False,
     )
-    app["--help"].group = app["--version"].group = Group("Options", sort_key=100)
+    options = Group("Options", sort_key=100)
+    for flag in (*app.help_flags, *app.version_flags):
+        app[flag].group = options
     groups = {name: Group(name, sort_key=place) for place, name in enumerate(GROUPS)}
     for place, command in enumerate(COMMANDS):
         family: dict[str, Any] = {}
