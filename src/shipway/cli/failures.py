@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import sys
 import tempfile
@@ -114,13 +115,23 @@ def _foreseen(error: Exception) -> ShipwayError | None:
                 next_step='install what the command needs: pip install "shipway[all]"',
             )
         case OSError():
-            place = f": {error.filename}" if error.filename else ""
-            return EnvironmentFailure(
-                f"the system refused: {error.strerror or error}{place}",
-                next_step="check that the disk has room and the files may be read and written",
-            )
+            return _system_error(error)
         case _:
             return None
+
+
+def _system_error(error: OSError) -> EnvironmentFailure:
+    """What the system refused, and of which file."""
+    place = f": {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return EnvironmentFailure(
+            f"a disk is full{place}",
+            next_step="free some space (see `df -h`), where temporary files go too, and try again",
+        )
+    return EnvironmentFailure(
+        f"the system refused: {error.strerror or error}{place}",
+        next_step="check that the disk has room and the files may be read and written",
+    )
 
 
 def _usage_error(error: CycloptsError) -> UsageError:

@@ -90,6 +90,8 @@ class SqliteDatabase:
         except ConstraintBroken:
             raise
         except DBAPIError as error:
+            raise _store_error(self._path, error.orig) from error
+        except sqlite3.Error as error:  # of a cursor that SQLAlchemy knows nothing of
             raise _store_error(self._path, error) from error
 
 
@@ -140,14 +142,18 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _store_error(path: Path, error: DBAPIError) -> StoreError:
-    cause = error.orig
+def _store_error(path: Path, cause: BaseException | None) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", None)
     primary = code & 0xFF if isinstance(code, int) else None
     if primary == sqlite3.SQLITE_FULL:
         return StoreError(
             f"the disk that holds {path} is full; nothing was half-written",
             next_step="free some space there, then try again",
+        )
+    if primary == sqlite3.SQLITE_IOERR:
+        return StoreError(
+            f"the disk failed under {path}: {cause}; it is full or damaged",
+            next_step="free some space there, look at the disk, then try again",
         )
     if primary in _LOCKED:
         return StoreError(
