@@ -165,7 +165,7 @@ def _model(
     row_id = given.id or guess.guess_id(table.drop(target, strict=False))
     if given.id is None and row_id is not None:
         guesses.append(f"{row_id!r} names the rows and is no feature")
-    name = check_name(given.name, what="model name") if given.name else _name_of(folder)
+    name = check_name(given.name, what="model name") if given.name is not None else _name_of(folder)
     if given.name is None:
         guesses.append(f"the model is called {name!r}, after the folder")
     model = ModelSettings(

@@ -6,6 +6,7 @@ import msgspec
 
 from shipway.bootstrap.predictors import prove
 from shipway.bootstrap.project import Project
+from shipway.domain.names import check_name
 from shipway.rollout import switch
 from shipway.serving.status import wait_for_workers
 
@@ -46,11 +47,12 @@ def promote(
     :class:`~shipway.errors.ModelError` or :class:`~shipway.errors.IntegrityError` for a version
     that does not load, :class:`~shipway.errors.ConflictError` when somebody else was faster.
     """
+    order = _order(project, endpoint, reason)
     chosen = project.registry.resolve(version or "latest", project.model)
     made = switch.promote(
         project.registry,
         chosen,
-        _order(project, endpoint, reason),
+        order,
         prove=lambda candidate: prove(project.registry, candidate),
         force=force,
         dry_run=dry_run,
@@ -73,10 +75,11 @@ def rollback(
 
     Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to.
     """
+    order = _order(project, endpoint, reason)
     made = switch.rollback(
         project.registry,
         project.model,
-        _order(project, endpoint, reason),
+        order,
         prove=lambda candidate: prove(project.registry, candidate),
         to=project.registry.resolve(to, project.model) if to else None,
         dry_run=dry_run,
@@ -86,7 +89,10 @@ def rollback(
 
 def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:
     return switch.Order(
-        endpoint=endpoint or project.model, by=project.who, now=project.clock(), reason=reason
+        endpoint=project.model if endpoint is None else check_name(endpoint, what="endpoint name"),
+        by=project.who,
+        now=project.clock(),
+        reason=reason,
     )
 
 
