@@ -111,11 +111,16 @@ def refusal_of(
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Every file under *folder* with the digest of its bytes; SQLite's own scratch left out."""
+    """Every file under *folder* with the digest of its bytes.
+
+    Left out is what a running server writes of its own accord, and SQLite's scratch files.
+    """
+    server = (folder / ".shipway" / "run", folder / ".shipway" / "events")
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         if path.is_file()
         else "folder"
         for path in sorted(folder.rglob("*"))
         if not path.name.endswith(("-wal", "-shm", ".lock"))
+        and not any(path.is_relative_to(own) for own in server)
     }

@@ -19,9 +19,15 @@ def cut(path: Path, share: float = 0.5) -> None:
     path.write_bytes(content[: int(len(content) * share)])
 
 
+def as_folder(path: Path) -> None:
+    """Put a folder in the place of the file."""
+    path.unlink()
+    path.mkdir()
+
+
 BAD_TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "there is no file at"),
-    "folder": (lambda path: (path.unlink(), path.mkdir()), "is a folder"),
+    "missing": (Path.unlink, "there is no file at"),
+    "folder": (as_folder, "is a folder"),
     "empty": (lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
     "truncated": (cut, "cannot be read"),
     "garbage": (lambda path: path.write_bytes(b"\x00\x01\x02" * 99), "does not hold parquet"),
@@ -68,7 +74,7 @@ def test_a_live_project_takes_no_such_table_either(live: Project, fault: str) ->
         assert error["code"] == "data.unreadable"
 
 
-BAD_CSVS = {
+BAD_CSVS: dict[str, tuple[str | bytes, str]] = {
     "index": (",age,fee\n0,1,2\n", "did pandas write its index?"),
     "twice": ("age,age,fee\n1,2,3\n", "'age' stands twice"),
     "ragged": ("age,fee\n1,2\n1,2,3,4\n", "cannot be read"),
