@@ -8,8 +8,11 @@ from datetime import datetime
 import msgspec
 
 from shipway.api.keys import EVERYDAY_SCOPES, NewKey, create_key
+from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.routing import read_keys_file
+from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError
 from shipway.serving.status import ServerRecord
 from shipway.serving.supervisor import supervise
@@ -34,10 +37,12 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
     that is still good, one is made first, and *announce* is the only one who ever sees it.
 
     Raises :class:`~shipway.errors.NotFoundError` when nothing is live,
-    :class:`~shipway.errors.PortInUse` for a port that is taken, and
-    :class:`~shipway.errors.UsageError` for an open address without authentication.
+    :class:`~shipway.errors.PortInUse` for a port that is taken,
+    :class:`~shipway.errors.UsageError` for an open address without authentication,
+    :class:`~shipway.errors.ConfigError` for a keys file that is none, and
+    :class:`~shipway.errors.EnvironmentFailure` when the live version does not load.
     """
-    settings = project.settings.serve
+    settings = _settings(project)
     state = project.registry.endpoint(project.model)
     if state is None or state.live is None:
         raise NotFoundError(
@@ -60,9 +65,20 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             )
         )
 
-    plan = server_plan(project.home, project.model, settings)
+    plan = server_plan(project.home, project.model, settings, environ=project.environ)
     project.close()
-    return supervise(plan, announce=tell)
+    with configured_logs("supervisor"):
+        return supervise(plan, announce=tell)
+
+
+def _settings(project: Project) -> ServeSettings:
+    """How to serve, the keys file found from the project's folder and looked into once."""
+    settings = project.settings.serve
+    if settings.keys_file is None:
+        return settings
+    path = (project.folder / settings.keys_file).resolve()
+    read_keys_file(path)
+    return msgspec.structs.replace(settings, keys_file=str(path))
 
 
 def _first_key(project: Project) -> NewKey | None:

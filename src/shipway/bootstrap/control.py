@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.predictors import contract_of, prove
-from shipway.bootstrap.processes import read_process_plan
+from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.routing import read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
@@ -21,7 +21,7 @@ from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.rollout import switch
 from shipway.security.keys import KeyRecord
-from shipway.serving.child import read_child
+from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.status import wait_for_workers
 
@@ -108,25 +108,24 @@ class Services:
 
 def main() -> int:
     """Answer the control plane until told to stop; the exit code is the server's."""
-    child, rest = read_child(sys.argv[1:])
-    plan = read_process_plan(rest)
-    registry = open_registry(plan.home_path)
+    return run_child("control", _serve)
+
+
+def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
+    with open_registry(plan.home_path) as registry:
 
-    def keys() -> Sequence[KeyRecord] | None:
-        return (*registry.keys(), *mounted) if plan.serve.authentication else None
+        def keys() -> Sequence[KeyRecord] | None:
+            return (*registry.keys(), *mounted) if plan.serve.authentication else None
 
-    services = Services(
-        registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
-    )
-    options = ControlOptions(
-        run=plan.run, host=plan.serve.host, drain_timeout_s=plan.serve.drain_timeout_s
-    )
-    try:
-        with Housekeeping(plan.home_path / "events", _time_columns(registry)):
+        services = Services(
+            registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
+        )
+        options = ControlOptions(
+            run=plan.run, host=plan.serve.host, drain_timeout_s=plan.serve.drain_timeout_s
+        )
+        with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
             return run_control(child, services=services, keys=keys, options=options)
-    finally:
-        registry.close()
 
 
 def _time_columns(registry: Registry) -> dict[str, str]:

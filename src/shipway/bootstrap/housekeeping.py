@@ -6,14 +6,13 @@ by what is on the platter: every second the journals are synced from here, off t
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-
-import structlog
 
 from shipway.durable import storing
 from shipway.errors import ShipwayError
@@ -23,15 +22,27 @@ from shipway.monitoring.segments import compact
 SYNC_EVERY_S = 1.0
 COMPACT_EVERY_S = 600.0
 
-_log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """A thread that syncs journals and turns ended ones into segments; a context manager."""
+    """A thread that syncs journals and turns ended ones into segments; a context manager.
 
-    def __init__(self, events: Path, time_columns: Mapping[str, str]) -> None:
+    *time_columns* is asked before each compaction: a version that went live meanwhile may have
+    another one, and the event times in a segment are there for good.
+    """
+
+    def __init__(
+        self,
+        events: Path,
+        time_columns: Callable[[], Mapping[str, str]],
+        *,
+        sync_every_s: float = SYNC_EVERY_S,
+        compact_every_s: float = COMPACT_EVERY_S,
+    ) -> None:
         self._events = events
-        self._time_columns = dict(time_columns)
+        self._time_columns = time_columns
+        self._sync_every_s, self._compact_every_s = sync_every_s, compact_every_s
         self._sizes: dict[Path, int] = {}
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -51,14 +62,16 @@ class Housekeeping:
 
     def _run(self) -> None:
         compact_at = time.monotonic()
-        while not self._end.wait(SYNC_EVERY_S):
+        while not self._end.wait(self._sync_every_s):
             try:
                 self.sync()
                 if time.monotonic() >= compact_at:
-                    compact(self._events, time_columns=self._time_columns)
-                    compact_at = time.monotonic() + COMPACT_EVERY_S
+                    compact_at = time.monotonic() + self._compact_every_s
+                    compact(self._events, time_columns=self._time_columns())
             except ShipwayError as error:
-                _log.error("housekeeping failed", code=error.code, reason=error.message)
+                _log.error("housekeeping failed: %s", error.message, extra={"code": error.code})
+            except Exception:  # an outermost loop: without it nothing would be synced any more
+                _log.exception("housekeeping failed")
 
     def sync(self) -> None:
         """Put on disk what the journals have gained since the last call.

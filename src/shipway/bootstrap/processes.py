@@ -1,19 +1,29 @@
 """The server's child processes: what they are told, and how each is wired.
 
-The supervisor starts ``python -m shipway.bootstrap.worker`` and ``….control`` with one JSON
-argument; nothing secret is in it.
+The supervisor starts ``python -P -m shipway.bootstrap.worker`` and ``….control`` with one JSON
+argument; nothing secret is in it, nor in their environment. ``-P`` keeps the working folder out
+of the import path: a ``queue.py`` that lies there is the user's, and not to be run by a server.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
+from shipway.bootstrap.logs import configured_logs
 from shipway.config.settings import ServeSettings
+from shipway.errors import ShipwayError
+from shipway.serving.child import Child, read_child
 from shipway.serving.http.limits import Limits
 from shipway.serving.supervisor import ServerPlan
+
+_log = logging.getLogger(__name__)
+_NOT_FOR_CHILDREN = frozenset({"SHIPWAY_KEY", "SHIPWAY_ALERTS__WEBHOOK"})
+"""What only a client, or whoever sends alerts, has to know."""
 
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,25 +59,45 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def server_plan(home: Path, model: str, serve: ServeSettings) -> ServerPlan:
-    """How the supervisor runs the server of the store in *home*."""
+def server_plan(
+    home: Path, model: str, serve: ServeSettings, *, environ: Mapping[str, str]
+) -> ServerPlan:
+    """How the supervisor runs the server of the store in *home*.
+
+    The children's environment is *environ* without what they need not know.
+    """
     plan = ProcessPlan(home=str(home.resolve()), model=model, serve=serve)
     argument = msgspec.json.encode(plan).decode()
+    python = (sys.executable, "-P", "-m")
     return ServerPlan(
         host=serve.host,
         port=serve.port,
         control_port=serve.control_port,
         workers=serve.workers,
-        worker_command=(sys.executable, "-m", "shipway.bootstrap.worker", argument),
-        control_command=(sys.executable, "-m", "shipway.bootstrap.control", argument),
+        worker_command=(*python, "shipway.bootstrap.worker", argument),
+        control_command=(*python, "shipway.bootstrap.control", argument),
         run=plan.run,
         authentication=serve.authentication,
         drain_wait_s=serve.drain_wait_s,
         drain_timeout_s=serve.drain_timeout_s,
+        environment={k: v for k, v in environ.items() if k not in _NOT_FOR_CHILDREN},
     )
 
 
-def read_process_plan(arguments: list[str]) -> ProcessPlan:
-    """The plan in the one argument that :func:`server_plan` wrote."""
-    (argument,) = arguments
-    return msgspec.json.decode(argument, type=ProcessPlan)
+def run_child(name: str, run: Callable[[Child, ProcessPlan], int]) -> int:
+    """Run a child process by what the supervisor told it; the exit code of the process.
+
+    *name* is what it is called in the log until it knows better. An error that was foreseen is
+    one line there, with what to do next.
+    """
+    with configured_logs(name):
+        try:
+            child, (argument,) = read_child(sys.argv[1:])
+            plan = msgspec.json.decode(argument, type=ProcessPlan)
+            with configured_logs(child.name):
+                return run(child, plan)
+        except ShipwayError as error:
+            _log.error("%s", error, extra={"code": error.code})
+        except Exception:  # an outermost loop: the log has every ending
+            _log.critical("the process ended by an exception", exc_info=True)
+        return 1

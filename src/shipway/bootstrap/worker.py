@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from shipway.bootstrap.processes import read_process_plan
+from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.routing import open_routing
 from shipway.monitoring.journal import Journal
-from shipway.serving.child import read_child
+from shipway.serving.child import Child
 from shipway.serving.worker import WorkerOptions, run_worker
 
 
 def main() -> int:
     """Serve until drained; the exit code is the worker's."""
-    child, rest = read_child(sys.argv[1:])
-    plan = read_process_plan(rest)
+    return run_child("worker", _serve)
+
+
+def _serve(child: Child, plan: ProcessPlan) -> int:
     options = WorkerOptions(
         run=plan.run,
         authentication=plan.serve.authentication,
@@ -22,16 +24,13 @@ def main() -> int:
         drain_wait_s=plan.serve.drain_wait_s,
         drain_timeout_s=plan.serve.drain_timeout_s,
     )
-    journal = Journal(plan.home_path / "events", child.name)
-    try:
+    with Journal(plan.home_path / "events", child.name) as journal:
         return run_worker(
             child,
             open_source=lambda: open_routing(plan.home_path, plan.keys_file),
             sink=journal,
             options=options,
         )
-    finally:
-        journal.close()
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ _ENVIRONMENT = re.compile(r"[a-z]{1,16}", re.ASCII)
 _KEY = re.compile(
     r"(shipway_[a-z]{1,16}_([0-9A-Za-z]{12})_[0-9A-Za-z]{43})_([0-9A-Za-z]{6})", re.ASCII
 )
+_SECRET = re.compile(r"(shipway_[a-z]{1,16}_[0-9A-Za-z]{12}_)[0-9A-Za-z_]+", re.ASCII)
 _NOBODY = "0" * 64
 _CREATE = "make one with `shipway keys create` and send it as `Authorization: Bearer <key>`"
 
@@ -165,6 +166,15 @@ class KeyRing:
 def label(record: KeyRecord) -> str:
     """How a key is called where people read: its name, if it has one, and its id."""
     return f"{record.name!r} ({record.id})" if record.name else record.id
+
+
+def without_secrets(text: str) -> str:
+    """*text* with every key in it cut down to its id, for logs.
+
+    >>> without_secrets("Bearer shipway_live_" + "A" * 12 + "_" + "B" * 43 + "_" + "C" * 6)
+    'Bearer shipway_live_AAAAAAAAAAAA_***'
+    """
+    return _SECRET.sub(r"\1***", text)
 
 
 def _scopes(given: Iterable[Scope | str]) -> tuple[Scope, ...]:

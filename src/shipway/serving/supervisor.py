@@ -29,6 +29,7 @@ from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.sockets import check_exposure, listen, url_of
 from shipway.serving.status import (
     ServerRecord,
+    WorkerStatus,
     read_server,
     read_workers,
     remove_server,
@@ -115,9 +116,12 @@ class Supervisor:
         """Start what is not there, notice what has died or become ready.
 
         Raises :class:`~shipway.errors.EnvironmentFailure` if the server never gets ready because
-        one child ends again and again.
+        one child ends again and again, or because what is live does not load.
         """
-        ready = {status.pid for status in read_workers(self._plan.run) if status.revision >= 0}
+        workers = read_workers(self._plan.run)
+        if not self.ready:
+            _check_first(workers)
+        ready = {status.pid for status in workers if status.revision >= 0}
         for slot in self._slots:
             process = slot.process
             if process is None:
@@ -147,6 +151,12 @@ class Supervisor:
         """Send *number* to every child, the control process only if asked to."""
         for process in self.running(control=control):
             process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill what is left, and wait until it is gone."""
+        for process in self.running():
+            process.kill()
+            process.wait()
 
     def _start(self, slot: _Slot) -> None:
         socket_fd = slot.listening.fileno()
@@ -205,7 +215,7 @@ def supervise(
             pid=os.getpid(), url=url_of(data), control_url=url_of(control), started_at=clock()
         )
         stack.callback(remove_server, plan.run)
-        stack.callback(supervisor.signal, signal.SIGKILL)
+        stack.callback(supervisor.end)
         announced = False
         while not signals.count:
             supervisor.step()
@@ -310,6 +320,17 @@ def _answers(listening: socket.socket) -> bool:
             return probe.recv(12).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
+
+
+def _check_first(workers: tuple[WorkerStatus, ...]) -> None:
+    """Raise if a worker of a server that never answered yet cannot do so."""
+    for worker in workers:
+        if worker.error and not worker.ready:
+            raise EnvironmentFailure(
+                f"{worker.name} can answer nothing: {worker.error}",
+                next_step="promote or roll back to a version that loads; `shipway versions` lists"
+                " them, `shipway doctor --thorough` looks at the store",
+            )
 
 
 def _ending(process: subprocess.Popen[bytes]) -> str:

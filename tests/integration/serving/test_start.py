@@ -1,0 +1,79 @@
+"""How a server begins, or says why it cannot."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.serving_child import FileRegistry
+
+from shipway.bootstrap.processes import server_plan
+from shipway.config.settings import ServeSettings
+from shipway.errors import EnvironmentFailure
+from shipway.serving.status import read_server
+from shipway.serving.supervisor import ServerPlan, supervise
+
+ROOT = Path(__file__).parents[3]
+MODULES = ("json", "queue", "selectors", "numpy", "uvloop", "shipway")
+
+
+def test_a_live_version_that_does_not_load_is_no_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that could answer nothing says why and ends; nobody is told that it runs."""
+    FileRegistry(tmp_path).promote(13)
+    monkeypatch.chdir(ROOT)
+    command = (sys.executable, "-m", "tests.serving_child")
+    plan = ServerPlan(
+        host="127.0.0.1",
+        port=0,
+        control_port=0,
+        workers=1,
+        worker_command=(*command, "worker", str(tmp_path)),
+        control_command=(*command, "control", str(tmp_path)),
+        run=tmp_path / "run",
+        drain_wait_s=0.1,
+        drain_timeout_s=1.0,
+    )
+    with pytest.raises(EnvironmentFailure, match="version 13 is broken"):
+        supervise(plan, announce=lambda _: pytest.fail("it was announced"))
+    assert read_server(plan.run) is None
+
+
+def test_children_import_nothing_from_the_working_folder(tmp_path: Path) -> None:
+    """A file that lies about in the project, whatever its name, is not run by the server."""
+    for name in MODULES:
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('run by accident')\n")
+    plan = server_plan(tmp_path / "home", "m", ServeSettings(), environ={})
+    for command in (plan.worker_command, plan.control_command):
+        done = subprocess.run(
+            [*command, "--nothing"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert "run by accident" not in done.stderr
+        assert "--child-name is missing" in done.stderr
+
+
+def test_children_hold_no_secret(tmp_path: Path) -> None:
+    """What only a client or a sender of alerts needs does not reach the processes of models."""
+    environ = {
+        "SHIPWAY_KEY": "shipway_live_x",
+        "SHIPWAY_ALERTS__WEBHOOK": "https://chat.example/hush",
+        "HOME": "/home/anna",
+    }
+    plan = server_plan(tmp_path, "m", ServeSettings(), environ=environ)
+    assert plan.environment == {"HOME": "/home/anna"}
+    assert "hush" not in " ".join((*plan.worker_command, *plan.control_command))
+
+
+def test_a_failing_child_tells_in_one_line(tmp_path: Path) -> None:
+    """A child that cannot start logs one line of JSON with what to do, and no traceback."""
+    plan = server_plan(tmp_path / "home", "m", ServeSettings(), environ={})
+    done = subprocess.run(
+        plan.worker_command, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("{")
+    assert "run `shipway serve`" in line
