@@ -17,11 +17,11 @@ from typing import Any
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import FencedCodeBlockLexer
 
-LANGUAGES = frozenset(
-    {"console", "bash", "python", "toml", "yaml", "json", "text", "mermaid", "markdown"}
-)
+LANGUAGES = frozenset({"console", "bash", "python", "toml", "yaml", "json", "text"})
 _INFO = re.compile(r'(?P<language>\w+)(?:\s+title="(?P<title>[^"]+)")?\s*$')
-_COMMENT = re.compile(r"<!--\s*(?P<word>not run|background|wrong on purpose)(?::\s*(?P<reason>[^>]*?))?\s*-->\n$")
+_COMMENT = re.compile(
+    r"<!--\s*(?P<word>not run|background|wrong on purpose)(?::\s*(?P<reason>[^>]*?))?\s*-->\n$"
+)
 _START = re.compile(r"<!--\s*starts in:\s*(?P<place>[\w ]+?)\s*-->")
 
 

@@ -166,8 +166,12 @@ def _commands(source: str) -> list[tuple[str, str]]:
     return found
 
 
+def search_path() -> str:
+    """The path with the programs of this Python first, the tested Shipway among them."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+
+
 def _environment() -> dict[str, str]:
-    """That of this process, with the tested Shipway first on the path and no settings of it."""
+    """That of this process, without settings of Shipway."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SHIPWAY_")}
-    scripts = str(Path(sys.executable).parent)
-    return {**kept, "PATH": f"{scripts}{os.pathsep}{kept.get('PATH', '')}", "PYTHONWARNINGS": ""}
+    return {**kept, "PATH": search_path(), "PYTHONWARNINGS": ""}

@@ -11,7 +11,7 @@ from sybil import Document, Example
 from tests.docs.blocks import LANGUAGES, Block, BlockParser, blocks_of, start_of
 from tests.docs.conftest import Open
 from tests.docs.readers import read_json, read_toml, read_yaml
-from tests.docs.terminal import Terminal
+from tests.docs.terminal import Terminal, search_path
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -55,6 +55,7 @@ class Reader:
         """Run Python here, in the page's folder; the blocks of a page share their names."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self._terminal.folder)
+            patch.setenv("PATH", search_path())
             if "KEY" in self._terminal.real:
                 patch.setenv("SHIPWAY_KEY", self._terminal.real["KEY"])
             if source.startswith(">>>"):
