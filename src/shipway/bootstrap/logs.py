@@ -20,7 +20,7 @@ from structlog.typing import EventDict, WrappedLogger
 from shipway.security.keys import without_secrets
 
 _log = logging.getLogger(__name__)
-_QUIET = ("uvicorn", "asyncio", "httpx")
+_QUIET = ("alembic", "asyncio", "httpx", "uvicorn")
 """Loggers of libraries that tell of every start and request; only their warnings are kept."""
 
 
