@@ -185,7 +185,10 @@ class AlertSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     webhook: Annotated[
         Address | None,
-        Meta(description="where alerts are posted (Alertmanager's JSON)", extra=_ADDRESS),
+        Meta(
+            description="where alerts are posted, in the JSON of Alertmanager's webhooks",
+            extra=_ADDRESS,
+        ),
     ] = None
 
 

@@ -36,13 +36,13 @@ def render_settings(settings: Settings) -> str:
         offered = _offered(section, settings)
         said = _said(section, settings)
         if said:
-            document.add(section, _table(section, said, offered))
+            document.add(section, _table(section, said, offered, _usual_block(settings)))
         else:
             document.add(tomlkit.nl())
             header = f"[{section}]".ljust(_COLUMN - 2)
             document.add(tomlkit.comment(f"{header}# {section_meaning(section)}"))
             for entry in offered:
-                document.add(tomlkit.comment(_offer(entry)))
+                document.add(tomlkit.comment(_offer(entry, _usual_block(settings))))
     return tomlkit.dumps(document)
 
 
@@ -55,10 +55,13 @@ def _said(section: str, settings: Settings) -> dict[str, Any]:
         kinds = {} if goals.costs is None else msgspec.structs.asdict(goals.costs)
         return {kind: cost for kind, cost in kinds.items() if COST_TASKS[kind] == goals.task}
     said = _differing(section, getattr(settings, section))
-    usual_block = "row" if settings.model.time is None else "day"
-    if section == "model" and said["block"] == usual_block:
+    if section == "model" and said["block"] == _usual_block(settings):
         del said["block"]
     return said
+
+
+def _usual_block(settings: Settings) -> str:
+    return "row" if settings.model.time is None else "day"
 
 
 def _differing(section: str, struct: msgspec.Struct) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def _objectives(settings: Settings) -> AoT:
     return listed
 
 
-def _table(section: str, said: dict[str, Any], offered: list[Entry]) -> Table:
+def _table(section: str, said: dict[str, Any], offered: list[Entry], block: str) -> Table:
     table = tomlkit.table()
     _head(table, f"[{section}]", section)
     meanings = {entry.key: entry.meaning for entry in offered}
@@ -99,7 +102,7 @@ def _table(section: str, said: dict[str, Any], offered: list[Entry]) -> Table:
         if entry.key in said:
             _add(table, entry.key, said[entry.key], entry.meaning)
         else:
-            table.add(tomlkit.comment(_offer(entry)))
+            table.add(tomlkit.comment(_offer(entry, block)))
     for key, value in said.items():
         if key not in meanings:
             _add(table, key, value, "")
@@ -120,16 +123,16 @@ def _add(table: Table, key: str, value: Any, meaning: str) -> None:
         item.trivia.comment_ws = " " * max(2, _COLUMN - len(f"{key} = {item.as_string()}"))
 
 
-def _offer(entry: Entry) -> str:
-    """The commented line of a setting that was left at its default."""
-    value = _EXAMPLES.get(entry.name) or toml_text(entry.default) or '"..."'
+def _offer(entry: Entry, block: str) -> str:
+    """The commented line of a setting that was left at its default; *block* is the usual one."""
+    examples = {**_EXAMPLES, "model.block": toml_text(block)}
+    value = examples.get(entry.name) or toml_text(entry.default) or '"..."'
     return f"{entry.key} = {value}  ".ljust(_COLUMN - 2) + f"# {entry.meaning}"
 
 
 _EXAMPLES = {
     "model.threshold": "0.5",
-    "model.block": '"row"',
     "baseline.kind": '"best-constant"',
-    "alerts.webhook": '"http://127.0.0.1:9093/api/v2/alerts"',
+    "alerts.webhook": '"https://alerts.example.org/shipway"',
     "retrain.command": '"python train.py"',
 }
