@@ -66,7 +66,7 @@ def _meaning(entry: HelpEntry) -> str:
         parts.append(f"[{', '.join(entry.choices)}]")
     if entry.required:
         parts.append("[required]")
-    if entry.default not in (None, "", "False", "()", "None"):
+    if entry.default not in (None, "", '""', "False", "()", "None"):
         parts.append(f"[default: {entry.default}]")
     return " ".join(part for part in parts if part)
 

@@ -169,6 +169,6 @@ COMMANDS = (
         "shipway.cli.ci:app",
         SHIP,
         "Write the workflow that checks, packs and gates every change.",
-        "shipway ci init github",
+        "shipway ci init github --model model.onnx",
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,6 +15,9 @@ from shipway.errors import UsageError
 
 if TYPE_CHECKING:
     from shipway.api.init import Initialised
+
+TaskName = Literal["binary-classification", "multiclass-classification", "regression"]
+"""A task as shipway.toml calls it."""
 
 
 def init(
@@ -27,7 +30,7 @@ def init(
         None
     ),
     target: Annotated[str | None, Parameter(help="The column to predict; guessed.")] = None,
-    task: Annotated[Task | None, Parameter(help="What is predicted; guessed.")] = None,
+    task: Annotated[TaskName | None, Parameter(help="What is predicted; guessed.")] = None,
     time: Annotated[
         str | None, Parameter(help="The column that says when a row's event happens; guessed.")
     ] = None,
@@ -56,7 +59,7 @@ def init(
         test=test,
         answers=Answers(
             name=name,
-            task=task,
+            task=None if task is None else Task(task),
             target=target,
             time=time,
             id=id,

@@ -29,7 +29,8 @@ def _next_step(listed: VersionList) -> str:
     newest = listed.versions[-1]
     if not newest.verdict:
         return f"shipway gate {newest.number}"
-    if newest.verdict == "pass" and not newest.live:
+    taken_back = listed.history and listed.history[-1].action == "rollback"
+    if newest.verdict == "pass" and not newest.live and not taken_back:
         return f"shipway promote {newest.number}"
     return "shipway serve" if listed.live is not None else "shipway gate"
 
