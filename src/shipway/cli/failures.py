@@ -125,7 +125,7 @@ def _system_error(error: OSError) -> EnvironmentFailure:
     place = f": {error.filename}" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return EnvironmentFailure(
-            f"a disk is full{place}",
+            f"a disk is full: {error.strerror}{place}",
             next_step="free some space (see `df -h`), where temporary files go too, and try again",
         )
     return EnvironmentFailure(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from shipway.cli.visible import one_line, visible
+from shipway.cli.visible import one_line, visible, visible_json
 from shipway.domain.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Output:
     def document(self, value: object) -> None:
         """The one JSON document of the answer."""
         encoded = msgspec.json.format(msgspec.json.encode(value, enc_hook=_plain), indent=2)
-        sys.stdout.write(encoded.decode() + "\n")
+        sys.stdout.write(visible_json(encoded.decode()) + "\n")
         sys.stdout.flush()
 
 

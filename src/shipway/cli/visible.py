@@ -30,6 +30,19 @@ def one_line(text: object) -> str:
     return visible(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def visible_json(text: str) -> str:
+    """The JSON *text* with every character that :func:`visible` writes out escaped as JSON does.
+
+    Such a character can only stand within a string, so the document stays the same.
+
+    >>> print(visible_json('{"a": "\\x9b"}'))
+    {"a": "\\u009b"}
+    """
+    if text.isascii():
+        return text
+    return "".join(map(_escaped, text))
+
+
 def number(value: float | int | None, *, digits: int = 4) -> str:
     """*value* with *digits* significant digits and thousands parted; a dash for None.
 
@@ -69,3 +82,10 @@ def _shown(character: str) -> str:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def _escaped(character: str) -> str:
+    if character in _KEPT or unicodedata.category(character) not in _HIDDEN:
+        return character
+    encoded = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{encoded[at : at + 2].hex()}" for at in range(0, len(encoded), 2))

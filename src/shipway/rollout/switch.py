@@ -155,7 +155,7 @@ def _switch(
         raise ConflictError(
             f"the endpoint {order.endpoint!r} is at change {state.sequence} (version {state.live}"
             f" is live), not at {order.expected}",
-            next_step="look at its history with `shipway versions --history` and decide anew",
+            next_step="look at its history with `shipway versions` and decide anew",
         )
     prove(chosen)
     after = state
