@@ -17,7 +17,7 @@ from benchmarks import load, server
 from benchmarks.figure import Figure
 from benchmarks.flights import Workshop
 from shipway.api.keys import create_key
-from shipway.examples.flights.replay import infer_request
+from shipway.examples.flights.asking import infer_request
 
 _CASES = ((1, 1), (1, 32), (32, 32))
 _PEER = Path(__file__).parent / "peers" / "fastapi_server.py"

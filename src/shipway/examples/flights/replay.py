@@ -1,7 +1,5 @@
 """The year goes by: flights asked about hour by hour over HTTP, truths told a day later.
 
-Each request is of the flights that leave one airport in one hour, a few at a time.
-
 A thread plays the passengers' app. It may run ahead to the moment that :meth:`Replay.release`
 names and then waits, so that the story can look at a finished week while the next is under way.
 """
@@ -15,15 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from http.client import HTTPException
 
-import httpx
 import msgspec
 import polars as pl
 
 from shipway.domain.progress import Task
 from shipway.domain.times import iso
 from shipway.errors import ServerUnreachable
-from shipway.examples.flights.data import CATEGORIES, FEATURES, TARGET, TIME
+from shipway.examples.flights.asking import Asked, Line, requests_of
 
 LABEL_DELAY = timedelta(days=1)
 _LABELS_A_POST = 2_000
@@ -110,27 +108,29 @@ class Replay(threading.Thread):
                 "Authorization": f"Bearer {self._server.key}",
                 "Content-Type": "application/json",
             }
-            with httpx.Client(headers=headers, timeout=30.0) as client:
-                self._play(client)
-        except (httpx.HTTPError, OSError, msgspec.DecodeError) as error:
+            with (
+                Line(self._server.url, headers) as predictions,
+                Line(self._server.control_url, headers) as labels,
+            ):
+                self._play(predictions, labels)
+        except (HTTPException, OSError, msgspec.DecodeError, ServerUnreachable) as error:
             self._error = error
         finally:
             self.stop()
 
-    def _play(self, client: httpx.Client) -> None:
-        today = None
-        for hour, rows in _hours(self._rows):
-            if not self._may_go_on(hour):
-                return
-            if hour.date() != today:
-                today = hour.date()
-                self._tell_truths(client, before=hour - LABEL_DELAY)
-            self._reach(hour)
-            for asked in _requests(rows, self._most_rows):
-                self._ask(client, asked)
-                if self._pause_s:
-                    time.sleep(self._pause_s)
-        self._tell_truths(client, before=None)
+    def _play(self, predictions: Line, labels: Line) -> None:
+        for asked in requests_of(self._rows, self._most_rows):
+            hour = asked.hour
+            if hour != self._now:
+                if not self._may_go_on(hour):
+                    return
+                if self._now is not None and hour.date() != self._now.date():
+                    self._tell_truths(labels, before=hour - LABEL_DELAY)
+                self._reach(hour)
+            self._ask(predictions, asked)
+            if self._pause_s:
+                time.sleep(self._pause_s)
+        self._tell_truths(labels, before=None)
 
     def _may_go_on(self, hour: datetime) -> bool:
         with self._turn:
@@ -144,23 +144,20 @@ class Replay(threading.Thread):
             self._now = hour
             self._turn.notify_all()
 
-    def _ask(self, client: httpx.Client, rows: pl.DataFrame) -> None:
-        url = f"{self._server.url}/v2/models/{self._server.model}/infer"
+    def _ask(self, line: Line, asked: Asked) -> None:
         try:
-            response = client.post(url, content=infer_request(rows))
-        except httpx.HTTPError as error:
+            status, content = line.post(f"/v2/models/{self._server.model}/infer", asked.body)
+        except (HTTPException, OSError) as error:
             self._count_failure(f"{type(error).__name__}: {error}")
             return
-        if response.status_code != 200:
-            self._count_failure(f"{response.status_code}: {response.text[:300]}")
+        if status != 200:
+            self._count_failure(f"{status}: {content[:300]!r}")
             return
-        answer = msgspec.json.decode(response.content)
+        answer = msgspec.json.decode(content)
         ids = next(out["data"] for out in answer["outputs"] if out["name"] == "prediction_id")
-        truths = rows[TARGET].to_list()
-        times = rows[TIME].to_list()
         self._waiting.extend(
             (moment, prediction, truth)
-            for moment, prediction, truth in zip(times, ids, truths, strict=True)
+            for moment, prediction, truth in zip(asked.moments, ids, asked.truths, strict=True)
             if truth is not None
         )
         version = str(answer["model_version"])
@@ -178,7 +175,7 @@ class Replay(threading.Thread):
             self.tally.first_failure = self.tally.first_failure or what
             self._turn.notify_all()
 
-    def _tell_truths(self, client: httpx.Client, *, before: datetime | None) -> None:
+    def _tell_truths(self, line: Line, *, before: datetime | None) -> None:
         """Send what became of the flights scheduled *before*, or of all that are left."""
         due: list[dict[str, str | int]] = []
         while self._waiting and (before is None or self._waiting[0][0] < before):
@@ -187,8 +184,12 @@ class Replay(threading.Thread):
             due.append({"prediction_id": prediction, "value": truth, "observed_at": observed})
         for start in range(0, len(due), _LABELS_A_POST):
             batch = due[start : start + _LABELS_A_POST]
-            body = msgspec.json.encode({"labels": batch})
-            client.post(f"{self._server.control_url}/v1/labels", content=body).raise_for_status()
+            status, content = line.post("/v1/labels", msgspec.json.encode({"labels": batch}))
+            if status >= 400:
+                raise ServerUnreachable(
+                    f"labels were answered with {status}: {content[:300]!r}",
+                    next_step="look at server.log in the folder of the demo",
+                )
             self.tally.labels += len(batch)
 
     def _wait(self, reached: Callable[[], bool]) -> None:
@@ -206,49 +207,3 @@ class Replay(threading.Thread):
         """Raise what ended the replay, if something did."""
         if self._error is not None:
             raise self._error
-
-
-def infer_request(rows: pl.DataFrame) -> bytes:
-    """*rows* as an Open Inference Protocol v2 request: one input a column."""
-    return msgspec.json.encode(
-        {
-            "inputs": [
-                {
-                    "name": name,
-                    "shape": [rows.height],
-                    "datatype": _datatype(name, rows.schema[name]),
-                    "data": _values(rows[name]),
-                }
-                for name in (*FEATURES, TIME)
-            ]
-        }
-    )
-
-
-def _datatype(name: str, kind: pl.DataType) -> str:
-    if name in CATEGORIES or name == TIME:
-        return "BYTES"
-    return "INT64" if kind == pl.Int64 else "FP64"
-
-
-def _values(column: pl.Series) -> list[str | int | float | None]:
-    values: list[str | int | float | None]
-    if column.dtype == pl.Datetime:
-        values = column.dt.strftime("%Y-%m-%dT%H:%M:%SZ").to_list()
-    else:
-        values = column.to_list()
-    return values
-
-
-def _hours(rows: pl.DataFrame) -> Iterator[tuple[datetime, pl.DataFrame]]:
-    """The rows hour by hour of scheduled departure, in order."""
-    hours = rows.with_columns(pl.col(TIME).dt.truncate("1h").alias("_hour"))
-    for (hour,), group in hours.group_by("_hour", maintain_order=True):
-        if isinstance(hour, datetime):
-            yield hour, group
-
-
-def _requests(hour: pl.DataFrame, most_rows: int) -> Iterator[pl.DataFrame]:
-    """The flights of one hour airport by airport, at most *most_rows* at a time."""
-    for airport in hour.partition_by("origin", maintain_order=True):
-        yield from airport.iter_slices(most_rows)
