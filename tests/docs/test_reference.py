@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import create_autospec
 
 import pytest
 from tests.docs.test_pages import PAGES, ROOT
@@ -15,6 +16,8 @@ from tests.docs.test_pages import PAGES, ROOT
 from shipway import errors
 from shipway.cli.index import COMMANDS
 from shipway.config.schema import entries
+from shipway.serving.control_routes import ControlServices, make_application
+from shipway.serving.metrics import FAMILIES
 
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?P<target>[^)\s]+)\)")
 _CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
@@ -68,6 +71,16 @@ def test_every_command_setting_and_error_has_its_place(generate: ModuleType) -> 
         if isinstance(kind, type) and issubclass(kind, errors.ShipwayError)
     }
     assert all(f"`{code}`" in generate.error_codes() for code in codes)
+
+
+def test_every_route_and_metric_of_the_server_is_told() -> None:
+    """The page on HTTP leaves out no route of the control plane and no metric."""
+    page = (ROOT / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+    with_types = make_application(create_autospec(ControlServices), Path()).routes
+    paths = {re.sub(r":str\}", "}", route.path) for route in with_types}
+    told = {path for path in paths if not path.startswith("/schema")}
+    assert not [path for path in told if f"{path}`" not in page]
+    assert not [name for name in FAMILIES if f"`{name}`" not in page]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
