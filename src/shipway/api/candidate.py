@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,13 @@ class Candidate:
 
 @contextmanager
 def opened(candidate: Candidate, registry: Registry) -> Iterator[Predictor]:
-    """A predictor of *candidate*: from the registry if it is published, else from its bytes."""
+    """A predictor of *candidate*: from the registry if it is published, else from its bytes.
+
+    It is closed at the end of the block.
+    """
     if candidate.version is not None:
-        yield predictor_of(registry, candidate.version)
+        with closing(predictor_of(registry, candidate.version)) as predictor:
+            yield predictor
         return
     contract = odcs.load(candidate.files[CONTRACT_IN_VERSION].decode(), source=CONTRACT_IN_VERSION)
     served = served_version(candidate.manifest, contract, endpoint=contract.model, number=0)
@@ -47,4 +51,5 @@ def opened(candidate: Candidate, registry: Registry) -> Iterator[Predictor]:
         for path, content in candidate.files.items():
             paths[path] = Path(folder) / path.replace("/", "__")
             paths[path].write_bytes(content)
-        yield predictor_from(served, paths)
+        with closing(predictor_from(served, paths)) as predictor:
+            yield predictor

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 
 from shipway.api.candidate import Candidate, opened
+from shipway.api.outcomes import compared_outcomes, labelled, outcomes_of
 from shipway.api.pack import data_record
 from shipway.bootstrap.predictors import predictor_of
 from shipway.bootstrap.project import Project
-from shipway.contract.compiled import CompiledContract
+from shipway.contract.schema import Contract
 from shipway.contract.tables import read_table
-from shipway.domain.metrics import Task
+from shipway.domain.objectives import Reference as Target
 from shipway.domain.progress import SILENT, Progress
-from shipway.errors import NotEnoughData, UnreadableTable
 from shipway.evidence.baseline import baseline
-from shipway.evidence.outcomes import Labels, Outcomes, classified, regressed, time_blocks
+from shipway.evidence.outcomes import Outcomes
 from shipway.evidence.verdict import Judgement, Verdict
-from shipway.inference.predictor import Predictor
 from shipway.monitoring.reference import Reference, make_reference
 from shipway.registry.records import DataRecord, Manifest, Version
 from shipway.rollout.gate import GateResult
@@ -72,13 +70,14 @@ def gate(
     live = _live_version(project, candidate)
     with progress.start("Predicting and judging", None, "steps") as task:
         with opened(candidate, project.registry) as predictor:
-            rows = _labelled(table, predictor.served.contract.target, path)
+            contract = predictor.served.contract
+            rows = labelled(table, contract.target, path)
             outcomes = outcomes_of(candidate.manifest, predictor, rows)
         task.advance(1)
         result = judge_candidate(
             outcomes,
             candidate.manifest.objectives,
-            live=_live_outcomes(project, live, candidate.manifest, rows),
+            live=_live_outcomes(project, live, candidate.manifest, contract, rows),
             baseline=_baseline_outcomes(candidate.manifest, outcomes),
             seed=seed,
         )
@@ -86,72 +85,6 @@ def gate(
     report = _report(project, candidate, live, result, data_record("test", path, table, project))
     reference = make_reference(outcomes, result.judgements, trained=candidate.manifest.trained)
     return _recorded(project, candidate, msgspec.structs.replace(report, reference=reference))
-
-
-def outcomes_of(manifest: Manifest, predictor: Predictor, rows: pl.DataFrame) -> Outcomes:
-    """What *predictor* says of labelled *rows*, beside the truth, by the objectives of *manifest*.
-
-    Raises :class:`~shipway.errors.ContractViolated` with the rows that break the contract.
-    """
-    contract = predictor.served.contract
-    compiled = CompiledContract(contract)
-    report = compiled.check_frame(rows)
-    if not report.ok:
-        raise report.error("the test table")
-    objectives = manifest.objectives
-    scores = predictor.predict_columns(compiled.encode(rows)).scores
-    target = contract.target
-    truth = rows[target.name].to_numpy() if target else np.empty(0)
-    blocks = _blocks(objectives.block, rows, contract.time.name if contract.time else None)
-    slices = _slices(manifest, rows)
-    if manifest.task is Task.REGRESSION:
-        return regressed(truth, scores, blocks=blocks, slices=slices)
-    return classified(
-        objectives,
-        truth,
-        scores,
-        classes=manifest.spec.classes,
-        blocks=blocks,
-        slices=slices,
-        threshold=manifest.threshold,
-    )
-
-
-def _blocks(block: str, rows: pl.DataFrame, time: str | None) -> Labels | None:
-    if block in rows.columns:
-        return rows[block].to_numpy()
-    if time is None or time not in rows.columns:
-        return None
-    moments = rows[time].dt.replace_time_zone(None).dt.cast_time_unit("us").to_numpy()
-    return time_blocks(moments, block)
-
-
-def _slices(manifest: Manifest, rows: pl.DataFrame) -> dict[str, Labels]:
-    names = {name for objective in manifest.objectives.objectives for name in objective.slices}
-    missing = sorted(names - set(rows.columns))
-    if missing:
-        raise UnreadableTable(
-            f"the table lacks {', '.join(missing)}, which objectives slice by",
-            next_step="add the columns, or take them out of the objectives' slices",
-        )
-    return {name: rows[name].to_numpy() for name in sorted(names)}
-
-
-def _labelled(table: pl.DataFrame, target: object, path: Path) -> pl.DataFrame:
-    """The rows of *table* whose target is known."""
-    name = getattr(target, "name", "")
-    if name not in table.columns:
-        raise UnreadableTable(
-            f"{path.name} has no column {name!r}, so nothing can be judged on it",
-            next_step="give a table with the outcomes: `shipway gate --data TABLE`",
-        )
-    rows = table.filter(pl.col(name).is_not_null())
-    if rows.height == 0:
-        raise NotEnoughData(
-            f"no row of {path.name} has a known {name!r}",
-            next_step="give a table with the outcomes: `shipway gate --data TABLE`",
-        )
-    return rows
 
 
 def _live_version(project: Project, candidate: Candidate) -> Version | None:
@@ -165,15 +98,19 @@ def _live_version(project: Project, candidate: Candidate) -> Version | None:
 
 
 def _live_outcomes(
-    project: Project, live: Version | None, manifest: Manifest, rows: pl.DataFrame
+    project: Project,
+    live: Version | None,
+    manifest: Manifest,
+    contract: Contract,
+    rows: pl.DataFrame,
 ) -> Outcomes | None:
-    """The live version on the same rows, judged by the candidate's objectives."""
-    if live is None:
+    """The live version on the same rows, if an objective asks for it, in the candidate's words."""
+    asked = any(one.better_than is Target.LIVE for one in manifest.objectives.objectives)
+    if live is None or not asked:
         return None
-    judged = msgspec.structs.replace(live.manifest, objectives=manifest.objectives)
     predictor = predictor_of(project.registry, live)
     try:
-        return outcomes_of(judged, predictor, rows)
+        return compared_outcomes(manifest, contract, predictor, rows)
     finally:
         predictor.close()
 

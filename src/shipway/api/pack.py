@@ -14,7 +14,7 @@ from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSIO
 from shipway.bootstrap.project import Project
 from shipway.contract import odcs
 from shipway.contract.schema import Contract
-from shipway.contract.tables import read_table
+from shipway.contract.tables import known_rows, read_table
 from shipway.domain.digests import digest_of_file
 from shipway.domain.model import ModelSpec, Parity
 from shipway.domain.objectives import TrainingTarget
@@ -141,7 +141,7 @@ def _trained(spec: ModelSpec, contract: Contract, table: pl.DataFrame) -> Traini
     target = contract.target
     if target is None or target.name not in table.columns:
         return None
-    values = table[target.name].drop_nulls().to_numpy()
+    values = known_rows(table, target.name)[target.name].to_numpy()
     if spec.classes:
         indices = class_indices(values, spec.classes)
         return training_target(spec.task, indices.astype(float), len(spec.classes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from shipway.contract import odcs
@@ -76,13 +77,14 @@ def predictor_from(
 ) -> Predictor:
     """A predictor of *served*, its model loaded from verified *files*."""
     model = load_model(served.spec, files)
-    return Predictor(served, model, sink or NoEvents(), clock_ns=time.time_ns)
+    try:
+        return Predictor(served, model, sink or NoEvents(), clock_ns=time.time_ns)
+    except BaseException:
+        model.close()
+        raise
 
 
 def prove(registry: Registry, version: Version) -> None:
     """Verify, load and warm up *version*, and let go of it; raises if any of that fails."""
-    predictor = predictor_of(registry, version)
-    try:
+    with closing(predictor_of(registry, version)) as predictor:
         predictor.warm_up()
-    finally:
-        predictor.close()

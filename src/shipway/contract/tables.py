@@ -119,6 +119,14 @@ def _moment(utc: datetime | None) -> str:
     return "" if utc is None else iso(utc.replace(tzinfo=UTC))
 
 
+def known_rows(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+    """The rows of *frame* where the column *name* is neither missing nor NaN."""
+    known = pl.col(name).is_not_null()
+    if frame.schema[name].is_float():
+        known &= pl.col(name).is_not_nan()
+    return frame.filter(known)
+
+
 def digest_table(path: Path | str) -> str:
     """The digest of the bytes of the file at *path*."""
     place = Path(path)
@@ -193,9 +201,7 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
         raise UnreadableTable(f"{path} looks like JSON", next_step=_CONVERT)
 
 
-def _scan_csv(
-    path: Path, head: bytes, kinds: Mapping[str, Kind], *, as_text: bool
-) -> pl.LazyFrame:
+def _scan_csv(path: Path, head: bytes, kinds: Mapping[str, Kind], *, as_text: bool) -> pl.LazyFrame:
     separator = _separator(head)
     names = _header(path, separator)
     _check_names(path, names)

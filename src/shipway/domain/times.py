@@ -16,13 +16,19 @@ def system_clock() -> datetime:
 def iso(moment: datetime) -> str:
     """*moment* as RFC 3339 in UTC with a ``Z``, to the microsecond only where it has any.
 
+    Without a zone it is taken as UTC, whatever the zone of the machine.
+
     >>> iso(datetime(2013, 4, 1, 12, tzinfo=UTC))
     '2013-04-01T12:00:00Z'
     """
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return utc(moment).isoformat().replace("+00:00", "Z")
 
 
 def from_iso(text: str) -> datetime:
     """The moment that RFC 3339 *text* names; without an offset it is taken as UTC."""
-    moment = datetime.fromisoformat(text)
+    return utc(datetime.fromisoformat(text))
+
+
+def utc(moment: datetime) -> datetime:
+    """*moment* in UTC; without a zone it is taken as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -104,11 +104,11 @@ def _served(
 def _load(wanted: EndpointState, source: RoutingSource, sink: EventSink) -> Predictor:
     try:
         loaded = source.load(wanted)
-        predictor = Predictor(loaded.served, loaded.model, sink, time_ns, status_of=http_status)
         try:
+            predictor = Predictor(loaded.served, loaded.model, sink, time_ns, status_of=http_status)
             predictor.warm_up()
         except BaseException:
-            predictor.close()
+            loaded.model.close()
             raise
     except ShipwayError:
         raise
