@@ -73,7 +73,7 @@ def _exit_code(monitored: Monitored) -> int:
 def _next_step(monitored: Monitored) -> str:
     if monitored.open_alerts:
         return monitored.open_alerts[-1].next_step
-    if _exit_code(monitored) == UNDECIDED:
+    if not any(window.maturity.matured for window in monitored.windows):
         return "shipway labels add TABLE, so that there is something to judge"
     return f"open {monitored.report}"
 
