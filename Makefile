@@ -10,23 +10,26 @@ help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
 
 # One stamp a requirements file: an install happens once, and again when what it installs changes.
+# What is installed is told on stderr, so that stdout is the command's own (`make demo ARGS=--json`).
 $(VENV)/examples.stamp: requirements/examples.txt requirements/build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Shipway needs Python 3.11 or newer: make PYTHON=python3.11 demo' >&2; exit 4; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/examples.txt
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@echo 'Installing into $(VENV) …' >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/examples.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Shipway needs Python 3.11 or newer: make PYTHON=python3.11 test' >&2; exit 4; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	@echo 'Installing into $(VENV) …' >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	@touch $@
 
 demo: $(VENV)/examples.stamp  ## the whole life of a model on real flights; ARGS="--fast" for a minute's worth
-	$(BIN)/shipway demo $(ARGS)
+	@$(BIN)/shipway demo $(ARGS)
 
 test: $(VENV)/dev.stamp  ## every test; ARGS="-k name" for some
 	$(BIN)/python -m pytest $(ARGS)
