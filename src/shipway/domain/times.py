@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def system_clock() -> datetime:
@@ -32,3 +33,17 @@ def from_iso(text: str) -> datetime:
 def utc(moment: datetime) -> datetime:
     """*moment* in UTC; without a zone it is taken as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def nanoseconds(moment: datetime) -> int:
+    """*moment* in whole nanoseconds since 1970, exact to its microsecond.
+
+    >>> nanoseconds(datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=UTC))
+    1000001000
+    """
+    return (utc(moment) - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def from_nanoseconds(since_1970: int) -> datetime:
+    """The moment *since_1970* nanoseconds after 1970 began, to the microsecond."""
+    return _EPOCH + timedelta(microseconds=since_1970 // 1000)

@@ -21,6 +21,7 @@ from litestar.params import FromPath, FromQuery, JSONBody
 
 from shipway import __version__
 from shipway.domain.events import Label, Scalar
+from shipway.domain.times import nanoseconds
 from shipway.errors import (
     MalformedRequest,
     NotAuthorised,
@@ -302,9 +303,7 @@ def _nanoseconds(moment: datetime) -> int:
             f"observed_at {moment.isoformat()} has no time zone",
             next_step="write it as 2013-04-01T12:00:00Z",
         )
-    # float seconds would lose microseconds
-    since = moment - datetime.fromtimestamp(0, moment.tzinfo)
-    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+    return nanoseconds(moment)
 
 
 def _told(_: Request[Any, Any, Any], error: ShipwayError) -> Response[dict[str, Any]]:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 def test_the_predictor_is_closed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was opened to judge a candidate holds nothing afterwards, whichever way it came."""
     closed: list[Predictor] = []
-    monkeypatch.setattr(Predictor, "close", lambda self: closed.append(self))
+
+    def close(self: Predictor) -> None:
+        closed.append(self)
+
+    monkeypatch.setattr(Predictor, "close", close)
     table = rows().with_columns(y=(pl.col("delay") > 2.2).cast(pl.Int64))
     folder = make(Task.BINARY, table, table).folder
     with open_project(folder) as project:
