@@ -15,11 +15,14 @@ def export_version(
 ) -> Version:
     """Make a store in the folder *home* that holds *version* alone, live on its model's endpoint.
 
-    It is version 1 there: numbers count within a store, its digest is what tells it apart.
+    It keeps its number, so that what an image answers, counts and logs is found in the registry
+    that it came from. Raises :class:`~shipway.errors.ConflictError` if there is a store already.
     """
     files = {path: file.read_bytes() for path, file in registry.open_files(version).items()}
     with open_registry(home) as exported:
-        copy = exported.publish(version.manifest, files, by=version.created_by, now=now)
+        copy = exported.publish(
+            version.manifest, files, by=version.created_by, now=now, number=version.number
+        )
         exported.move_endpoint(
             copy.model,
             model=copy.model,

@@ -42,7 +42,7 @@ class BlobStore(Protocol):
 
 
 class VersionLog(Protocol):
-    """Versions, each model's numbered from 1 without a gap. A version never changes."""
+    """Versions, each model's numbered without a gap, most from 1. A version never changes."""
 
     def append(
         self,
@@ -53,8 +53,12 @@ class VersionLog(Protocol):
         image: Descriptor,
         by: str,
         now: datetime,
+        first: int = 1,
     ) -> Version:
-        """The next version of the model, or the one there is if *digest* is already published."""
+        """The next version of the model, or the one there is if *digest* is already published.
+
+        *first* is the number of the model's first version here.
+        """
 
     def get(self, model: str, number: int) -> Version | None:
         """Version *number* of *model*, if there is one."""

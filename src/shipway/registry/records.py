@@ -79,7 +79,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """A published manifest: ``number`` counts from 1 without gaps within a model."""
+    """A published manifest: ``number`` counts within a model, without gaps and mostly from 1."""
 
     model: str
     number: int

@@ -15,12 +15,13 @@ from typing import Self
 
 import msgspec
 
-from shipway.domain.digests import canonical_json, digest_of
+from shipway.domain.digests import digest_of
 from shipway.domain.names import check_name
 from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
 from shipway.registry.cache import VersionCache
 from shipway.registry.entries import content_problems, path_problems
 from shipway.registry.history import Action, live_before
+from shipway.registry.manifests import manifest_bytes
 from shipway.registry.oci import image_bytes, image_descriptor
 from shipway.registry.ports import BlobStore, MetadataStore
 from shipway.registry.records import (
@@ -57,17 +58,25 @@ class Registry:
     # Versions
 
     def publish(
-        self, manifest: Manifest, files: Mapping[str, bytes], *, by: str, now: datetime
+        self,
+        manifest: Manifest,
+        files: Mapping[str, bytes],
+        *,
+        by: str,
+        now: datetime,
+        number: int | None = None,
     ) -> Version:
         """The version of *manifest* with *files* (path to content): new, or the one there is.
 
         All or nothing: bytes are durable before the record that makes them a version is
         written. The digest is of the manifest alone, so the same model published again, by
-        whomever and whenever, is the same version. Raises UsageError with every fault of the
-        manifest, and StoreError when there is no room or no right to write.
+        whomever and whenever, is the same version. *number* is what a version of another store
+        was called there; it keeps it in a store that has none of its model. Raises UsageError
+        with every fault of the manifest, ConflictError for a *number* that is not free to choose,
+        and StoreError when there is no room or no right to write.
         """
         check_name(manifest.model, what="model name")
-        content = _manifest_bytes(manifest)
+        content = manifest_bytes(manifest)
         problems = [*path_problems(manifest.files), *content_problems(manifest.files, files)]
         if manifest.spec.main_file not in files:
             message = f"the model's main file {manifest.spec.main_file!r} was not given"
@@ -78,6 +87,11 @@ class Registry:
                 next_step="describe the files with shipway.registry.entries.file_entries",
                 problems=problems,
             )
+        if number is not None and manifest.model in self.models():
+            raise ConflictError(
+                f"{manifest.model} cannot have the number {number}: it has versions here already",
+                next_step="publish without a number, or into a store of its own",
+            )
         image = image_bytes(manifest, content)
         self._blobs.put([*files.values(), content, image])
         version = self._store.versions.append(
@@ -87,6 +101,7 @@ class Registry:
             image=image_descriptor(image),
             by=by,
             now=now,
+            first=number or 1,
         )
         self.refresh_index()
         return version
@@ -108,7 +123,8 @@ class Registry:
         if newest is None:
             raise self._no_model(model)
         raise NotFoundError(
-            f"there is no {model}@{number}; {model} has the versions 1 to {newest}",
+            f"there is no {model}@{number}; {model} has the versions"
+            f" {self.versions(model)[0].number} to {newest}",
             next_step="list them with `shipway versions`",
         )
 
@@ -327,23 +343,4 @@ class Registry:
 def _state(change: EndpointChange) -> EndpointState:
     return EndpointState(
         endpoint=change.endpoint, model=change.model, live=change.live, sequence=change.sequence
-    )
-
-
-def _manifest_bytes(manifest: Manifest) -> bytes:
-    """The JSON of *manifest*, after making sure that it reads back as the same."""
-    try:
-        content = canonical_json(manifest)
-        same = msgspec.json.decode(content, type=Manifest) == manifest
-    except (TypeError, ValueError, msgspec.ValidationError) as error:
-        raise _not_exact(manifest, str(error)) from error
-    if not same:
-        raise _not_exact(manifest, "it would read back as something else")
-    return content
-
-
-def _not_exact(manifest: Manifest, why: str) -> UsageError:
-    return UsageError(
-        f"the manifest of {manifest.model} cannot be kept as JSON: {why}",
-        next_step="look for NaN, infinity, or a value that is no plain string, number or boolean",
     )

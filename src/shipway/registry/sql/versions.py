@@ -33,6 +33,7 @@ class SqlVersions:
         image: Descriptor,
         by: str,
         now: datetime,
+        first: int = 1,
     ) -> Version:
         """See the port. The number is taken and used within one transaction, so none is lost."""
         model = manifest.model
@@ -41,7 +42,7 @@ class SqlVersions:
         with self._database.writing() as connection:
             row = connection.execute(same).one_or_none()
             if row is None:
-                number = (connection.execute(newest).scalar_one() or 0) + 1
+                number = (connection.execute(newest).scalar_one() or first - 1) + 1
                 values = {
                     "model": model,
                     "number": number,
