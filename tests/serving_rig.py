@@ -22,7 +22,7 @@ import uvloop
 from numpy.typing import NDArray
 
 from shipway.contract.schema import Column, Contract, Role
-from shipway.domain.events import PredictionEvent
+from shipway.domain.events import Losses, PredictionEvent
 from shipway.domain.metrics import Task
 from shipway.domain.model import InputSpec, Kind, ModelSpec
 from shipway.errors import ModelFileError
@@ -106,6 +106,7 @@ class MemorySink:
     """Events, kept in memory, and how they came: one list an append."""
 
     appends: list[list[PredictionEvent]] = field(default_factory=list)
+    losses: Losses = field(default_factory=Losses)
 
     def append(self, events: Sequence[PredictionEvent]) -> None:
         """Keep *events*."""
@@ -345,7 +346,11 @@ def running(
 
     async def serve() -> None:
         worker = Worker(
-            Child("worker-0", listening), open_source=lambda: source, sink=sink, options=options
+            Child("worker-0", listening),
+            open_source=lambda: source,
+            sink=sink,
+            options=options,
+            losses=lambda: sink.losses,
         )
         loop = asyncio.get_running_loop()
         started.append(World(port, run, source, sink, worker, loop))

@@ -6,6 +6,7 @@ import sys
 
 from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.routing import open_routing
+from shipway.domain.events import Losses
 from shipway.monitoring.journal import Journal
 from shipway.serving.child import Child
 from shipway.serving.worker import WorkerOptions, run_worker
@@ -30,6 +31,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             open_source=lambda: open_routing(plan.home_path, plan.keys_file),
             sink=journal,
             options=options,
+            losses=lambda: Losses(journal.status.lost_events, journal.status.last_error),
         )
 
 

@@ -38,6 +38,13 @@ def _show(found: Status, output: Output) -> None:
         return
     output.line(f"Predictions: {found.server.url}")
     output.line(f"Labels, metrics and administration: {found.server.control_url}")
+    for worker in found.workers:
+        if worker.lost.events:
+            now = f" ({worker.lost.error})" if worker.lost.error else ", none since"
+            output.warn(
+                f"{worker.name} answered {worker.lost.events} requests that it could not"
+                f" remember{now}; monitoring misses them"
+            )
     output.table(
         ["Worker", "Process", "Endpoint", "Version", "Error"],
         [

@@ -46,6 +46,13 @@ class EventSink(Protocol):
         """Keep *events*, in order."""
 
 
+class Losses(msgspec.Struct, frozen=True):
+    """The ``events`` that a sink could not keep since it began; ``error`` is "" if it keeps now."""
+
+    events: int = 0
+    error: str = ""
+
+
 class Label(msgspec.Struct, frozen=True, kw_only=True):
     """The truth about one prediction, known at ``observed_at_ns``; a later one corrects it."""
 

@@ -80,6 +80,11 @@ def _families() -> Mapping[str, Family]:
             "Requests refused before they reached a version, by error code.",
             ("code",),
         ),
+        Family(
+            "shipway_events_lost_total",
+            "Requests that were answered and could not be remembered: monitoring misses them.",
+            (),
+        ),
         Family("shipway_connections_total", "Connections accepted.", ()),
     )
     return MappingProxyType({family.name: family for family in families})

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shipway.domain.events import Losses
 from shipway.errors import EnvironmentFailure
 
 _SERVER = "server.json"
@@ -45,7 +46,11 @@ class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker: ready once every endpoint that has a live version is answered for."""
+    """One worker: ready once every endpoint that has a live version is answered for.
+
+    ``lost`` are predictions that were answered and could not be remembered, so that monitoring
+    will not see them.
+    """
 
     pid: int
     name: str
@@ -53,6 +58,7 @@ class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = False
     endpoints: dict[str, EndpointStatus] = {}
     error: str = ""
+    lost: Losses = Losses()
 
     def acknowledges(self, endpoint: str, sequence: int) -> bool:
         """Whether the worker has acted on the state *sequence* of *endpoint*, or a newer one."""

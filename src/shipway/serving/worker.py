@@ -17,9 +17,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import uvloop
 
-from shipway.domain.events import EventSink
+from shipway.domain.events import EventSink, Losses
 from shipway.domain.times import system_clock
 from shipway.serving.child import Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
@@ -59,6 +60,7 @@ class Worker:
         open_source: Callable[[], RoutingSource],
         sink: EventSink,
         options: WorkerOptions,
+        losses: Callable[[], Losses] = Losses,
         clock: Callable[[], datetime] = system_clock,
     ) -> None:
         self._child = child
@@ -82,6 +84,9 @@ class Worker:
             poll_s=options.poll_s,
         )
         self._status = WorkerStatus(pid=os.getpid(), name=child.name)
+        self._telling = threading.Lock()
+        self._losses = losses
+        self._lost = self._counters.counter("shipway_events_lost_total")
         self._looked = asyncio.Event()
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
@@ -93,6 +98,7 @@ class Worker:
         self._tell(self._status)
         watch_parent(self._child, self._orphaned)
         self._follower.start()
+        watching = self._loop.create_task(self._watch_losses())
         try:
             # A model that takes long to load must not make the server look dead.
             await self._first_of(self._looked, self._stop, timeout_s=_PATIENCE_S)
@@ -103,6 +109,7 @@ class Worker:
             await self._stop.wait()
             return await self._drain()
         finally:
+            watching.cancel()
             self._ended.set()
             self._listener.close()
             await asyncio.sleep(0)
@@ -132,6 +139,19 @@ class Worker:
         await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
+
+    async def _watch_losses(self) -> None:
+        """Count and tell what the sink could not keep, as soon as that changes."""
+        while True:
+            await asyncio.sleep(self._options.poll_s)
+            losses, known = self._losses(), self._status.lost
+            if losses == known:
+                continue
+            self._lost.add(losses.events - known.events)
+            if losses.error and not known.error:
+                _log.error("events are being lost: %s", losses.error)
+            with self._telling:
+                self._write(msgspec.structs.replace(self._status, lost=losses))
 
     def _orphaned(self) -> None:
         """The supervisor is gone: drain, and if that does not end, end anyhow."""
@@ -169,13 +189,16 @@ class Worker:
     def _failed(self, error: str) -> None:
         """The registry could not be followed: say so, and let readiness be asked."""
         if self._status.error != error:
-            self._tell(_with_error(self._status, error))
+            self._tell(msgspec.structs.replace(self._status, error=error))
         self._loop.call_soon_threadsafe(self._looked.set)
 
     def _tell(self, status: WorkerStatus) -> None:
         """Keep *status*; once the drain has begun, nothing says ready any more."""
-        if self._plane.draining and status.ready:
-            return
+        with self._telling:
+            if not (self._plane.draining and status.ready):
+                self._write(msgspec.structs.replace(status, lost=self._status.lost))
+
+    def _write(self, status: WorkerStatus) -> None:
         self._status = status
         write_worker(self._options.run, status)
 
@@ -186,29 +209,19 @@ def run_worker(
     open_source: Callable[[], RoutingSource],
     sink: EventSink,
     options: WorkerOptions,
+    losses: Callable[[], Losses] = Losses,
 ) -> int:
     """Run one worker until it is told to stop; the exit code of the process.
 
     *open_source* is called in the thread that uses the source. *sink* is used on the loop's
-    thread and is the caller's to close afterwards.
+    thread and is the caller's to close afterwards; *losses* says what it could not keep.
     """
 
     async def serve() -> int:
-        worker = Worker(child, open_source=open_source, sink=sink, options=options)
+        worker = Worker(child, open_source=open_source, sink=sink, options=options, losses=losses)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, worker.stop)
         return await worker.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve())
-
-
-def _with_error(status: WorkerStatus, error: str) -> WorkerStatus:
-    return WorkerStatus(
-        pid=status.pid,
-        name=status.name,
-        revision=status.revision,
-        ready=status.ready,
-        endpoints=status.endpoints,
-        error=error,
-    )
