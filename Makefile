@@ -32,7 +32,7 @@ demo: $(VENV)/examples.stamp  ## the whole life of a model on real flights; ARGS
 	@$(BIN)/shipway demo $(ARGS)
 
 test: $(VENV)/dev.stamp  ## every test; ARGS="-k name" for some
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 check: $(VENV)/dev.stamp  ## layers, types, style, and that generated docs are fresh
 	$(BIN)/ruff format --check .
