@@ -28,8 +28,9 @@ def check_name(name: str, *, what: str = "name") -> str:
     stem = name.split(".", 1)[0]
     if _ALLOWED.fullmatch(name) and stem not in _DEVICES and not name.endswith("."):
         return name
+    article = "an" if what.startswith(("a", "e", "i", "o", "u")) else "a"
     raise NameNotAllowed(
-        f"{name!r} cannot be a {what}",
+        f"{name!r} cannot be {article} {what}",
         next_step="use 1 to 128 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
         f"{suggestion(name)}",
     )
