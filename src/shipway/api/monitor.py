@@ -14,6 +14,7 @@ from shipway.bootstrap.project import Project
 from shipway.contract.schema import Column, Contract, Role
 from shipway.domain.model import Kind
 from shipway.domain.progress import SILENT, Progress
+from shipway.durable import locked, made_folder
 from shipway.errors import NotEnoughData
 from shipway.monitoring.alerts import (
     Alert,
@@ -182,15 +183,17 @@ def raise_alerts(
 ) -> tuple[tuple[Alert, ...], tuple[Delivery, ...], AlertState]:
     """Take *reports* into the state of the alerts, tell of what opened or was resolved, keep it."""
     path = project.home / "alerts.json"
-    state = load_state(path)
-    known = {alert.fingerprint for alert in state.open}
-    for report in reports:
-        state = advance(
-            state, report, now=project.clock(), retrain=project.settings.retrain.command
-        )
-    new = tuple(alert for alert in state.open if alert.fingerprint not in known)
-    state, deliveries = deliver(state, _senders(project, tell))
-    save_state(path, state)
+    # One at a time: of two that read the same state, one would undo what the other has kept.
+    with locked(made_folder(path.parent) / "alerts.lock"):
+        state = load_state(path)
+        known = {alert.fingerprint for alert in state.open}
+        for report in reports:
+            state = advance(
+                state, report, now=project.clock(), retrain=project.settings.retrain.command
+            )
+        new = tuple(alert for alert in state.open if alert.fingerprint not in known)
+        state, deliveries = deliver(state, _senders(project, tell))
+        save_state(path, state)
     return new, deliveries, state
 
 

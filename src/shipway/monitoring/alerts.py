@@ -30,6 +30,7 @@ _SHOWN_FEATURES = 5
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """An objective that stopped holding in ``window``; ``resolved_at`` is when it held again.
 
+    It is ``withdrawn`` when another version answers that is not asked for it any more.
     ``summary`` says what happened, ``moved`` which features moved most, ``explanation`` whether
     they account for it, ``quality`` which columns break their promise more than before,
     ``next_step`` what to type now.
@@ -56,12 +57,15 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str
     resolved_window: Window | None = None
     resolved_at: datetime | None = None
+    withdrawn: bool = False
 
     @property
     def text(self) -> str:
         """The alert in a few lines for a person."""
         if self.resolved_window is not None:
             when = self.resolved_window.name
+            if self.withdrawn:
+                return f"WITHDRAWN {self.model}: {self.objective} is not asked any more in {when}"
             return f"RESOLVED {self.model}: {self.objective} holds again in {when}"
         lines = [f"ALERT {self.summary}"]
         if self.moved:
@@ -113,7 +117,9 @@ def advance(
 
     An objective on outcomes counts only in a matured window, one on traffic always. Only ``fail``
     opens and only ``pass`` resolves; ``undecided`` changes nothing. A window before the newest
-    that was judged changes nothing either. *retrain* is the project's command for a new model.
+    that was judged changes nothing either. An alert about an objective that another version
+    brought along, and that is not judged now that it is gone, is withdrawn: nothing could ever
+    resolve it. *retrain* is the project's command for a new model.
     """
     open_ = {alert.fingerprint: alert for alert in state.open}
     resolved, notices = list(state.resolved), list(state.notices)
@@ -134,6 +140,12 @@ def advance(
             )
             resolved.append(done)
             notices.append(Notice(alert=done))
+    for key in [key for key, alert in open_.items() if _left_behind(alert, report)]:
+        done = msgspec.structs.replace(
+            open_.pop(key), resolved_window=report.window, resolved_at=now, withdrawn=True
+        )
+        resolved.append(done)
+        notices.append(Notice(alert=done))
     return AlertState(
         open=tuple(open_.values()),
         resolved=tuple(resolved[-_HISTORY:]),
@@ -234,6 +246,17 @@ def _alert(
             if fault.raised
         )[:_SHOWN_FEATURES],
         next_step=_next_step(judgement, retrain),
+    )
+
+
+def _left_behind(alert: Alert, report: WindowReport) -> bool:
+    """Whether *alert* is of versions that left before *report*, and of what it does not judge."""
+    return (
+        (alert.endpoint, alert.model) == (report.endpoint, report.model)
+        and alert.window.until <= report.window.since
+        and bool(report.versions)
+        and alert.versions.keys().isdisjoint(report.versions)
+        and alert.objective not in {one.objective.describe() for one in report.judgements}
     )
 
 

@@ -116,6 +116,22 @@ def test_an_older_window_changes_nothing(quiet: WindowReport) -> None:
     assert len(state.open) == 1
 
 
+def test_an_objective_that_left_with_its_version_is_withdrawn(quiet: WindowReport) -> None:
+    """After a rollback to a version with other objectives its alert ends, and says how."""
+    state = advance(AlertState(), week(quiet, 0, judged(Verdict.FAIL)), now=NOW)
+    other = judged(Verdict.PASS, "accuracy")
+    same_version = advance(state, week(quiet, 1, other), now=NOW)
+    assert len(same_version.open) == 1
+    rolled_back = msgspec.structs.replace(week(quiet, 1, other), versions={"7": 900})
+    state = advance(state, rolled_back, now=NOW)
+    assert state.open == ()
+    (ended,) = state.resolved
+    assert ended.withdrawn
+    assert ended.text.startswith("WITHDRAWN")
+    assert "holds again" not in ended.text
+    assert told(state) == ["opened", "resolved"]
+
+
 def test_each_slice_has_an_alert_of_its_own(quiet: WindowReport) -> None:
     """And each is resolved by its own figures."""
     both = [judged(Verdict.FAIL, of="origin=EWR"), judged(Verdict.FAIL, of="origin=JFK")]
