@@ -11,8 +11,7 @@ import polars as pl
 
 from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.project import Project
-from shipway.contract.schema import Column, Contract, Role
-from shipway.domain.model import Kind
+from shipway.contract.schema import Contract
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import locked, made_folder
 from shipway.errors import NotEnoughData
@@ -29,10 +28,10 @@ from shipway.monitoring.alerts import (
 from shipway.monitoring.assess import assess
 from shipway.monitoring.findings import WindowReport
 from shipway.monitoring.labels import LabelReader
+from shipway.monitoring.learning import learnt
 from shipway.monitoring.reader import EventReader
 from shipway.monitoring.reference import Reference
 from shipway.monitoring.report import write_report
-from shipway.monitoring.rows import INPUT
 from shipway.monitoring.senders import ConsoleSender, WebhookSender
 from shipway.monitoring.window import Window, time_columns, windows_in, with_truth, within
 from shipway.registry.records import Version
@@ -96,22 +95,7 @@ class Watch:
         This is what a retraining can learn from. Raises
         :class:`~shipway.errors.NotEnoughData` while nothing has a label.
         """
-        contract = self._project.contract
-        target = contract.target
-        frame = self.frame().filter(
-            pl.col("truth").is_not_null(),
-            pl.col("event_time") < until,
-        )
-        if target is None or frame.height == 0:
-            raise NotEnoughData(
-                "no prediction has a label yet",
-                next_step="add labels with `shipway labels add TABLE`",
-            )
-        return frame.select(
-            *(_as_promised(column) for column in contract.features),
-            *(pl.col("event_time").alias(column.name) for column in contract.having(Role.TIME)),
-            pl.col("truth").alias(target.name),
-        )
+        return learnt(self.frame(), self._project.contract, until)
 
     def _judge(self, number: int) -> tuple[Version, Contract, Reference | None]:
         """Version *number* with its contract and what its gate saw, read once."""
@@ -205,21 +189,6 @@ def _senders(project: Project, tell: Callable[[str], None] | None) -> list[Sende
     if webhook is not None:
         senders.append(WebhookSender(webhook))
     return senders
-
-
-_TYPES = {
-    Kind.NUMBER: pl.Float64(),
-    Kind.INTEGER: pl.Int64(),
-    Kind.BOOLEAN: pl.Boolean(),
-    Kind.STRING: pl.String(),
-}
-
-
-def _as_promised(column: Column) -> pl.Expr:
-    """A feature of the events in the type that the contract promises."""
-    sent = pl.col(f"{INPUT}{column.name}")
-    kind = _TYPES.get(column.kind)
-    return (sent if kind is None else sent.cast(kind)).alias(column.name)
 
 
 def _reference(gate: object) -> Reference | None:
