@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
+from shipway.evidence.distributions import normal_below, normal_point, student_point
 from shipway.evidence.intervals import Interval
 from shipway.evidence.outcomes import FloatArray
 
@@ -173,10 +174,10 @@ def bca(
     if squares == 0 or replicates.min() == replicates.max():
         return Interval(value, value, name)
     resolution = 0.5 / len(replicates)
-    bias = stats.norm.ppf(min(max(float(below), resolution), 1 - resolution))
+    bias = normal_point(min(max(float(below), resolution), 1 - resolution))
     acceleration = float((gaps**3).sum()) / (6 * squares**1.5)
-    z = stats.norm.ppf(levels)
-    moved = stats.norm.cdf(bias + (bias + z) / (1 - acceleration * (bias + z)))
+    z = normal_point(levels)
+    moved = normal_below(bias + (bias + z) / (1 - acceleration * (bias + z)))
     low, high = np.quantile(replicates, moved)
     return Interval(float(low), float(high), name)
 
@@ -198,7 +199,7 @@ def jackknife_t(
         scale = Scale(_itself, _itself)
     centre = float(scale.forward(np.array(value)))
     gaps = scale.forward(left_out) - centre
-    half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * sqrt(
+    half = student_point(0.5 + confidence / 2, degrees) * sqrt(
         (blocks - 1) / blocks * float((gaps**2).sum())
     )
     low, high = scale.inverse(np.array([centre - half, centre + half]))
@@ -218,7 +219,7 @@ def bias_stretched_t(
     degrees = max(1.0, effective - 1)
     bias = float(replicates.mean()) - value
     spread = float(replicates.std()) * sqrt(effective / max(1.0, effective - 1))
-    half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * spread
+    half = student_point(0.5 + confidence / 2, degrees) * spread
     return Interval(
         value - half - max(0.0, bias) / _SHOWN_BIAS,
         value + half - min(0.0, bias) / _SHOWN_BIAS,
@@ -232,6 +233,6 @@ def _expanded_levels(confidence: float, effective: float) -> tuple[float, float]
 
     ``Phi(sqrt(b / (b - 1)) t_{b-1})`` in place of the plain tail (Hesterberg 2015, section 5.3).
     """
-    t = stats.t.ppf(0.5 + confidence / 2, max(1.0, effective - 1))
-    tail = float(stats.norm.sf(t * sqrt(effective / max(1e-9, effective - 1))))
+    t = student_point(0.5 + confidence / 2, max(1.0, effective - 1))
+    tail = float(normal_below(-t * sqrt(effective / max(1e-9, effective - 1))))
     return tail, 1 - tail

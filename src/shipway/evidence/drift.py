@@ -13,11 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from shipway.errors import DataError
 from shipway.evidence.bootstrap import block_weights
 from shipway.evidence.distances import jensen_shannon, l_infinity, psi, wasserstein_scaled
+from shipway.evidence.distributions import (
+    chi_square_above,
+    f_above,
+    normal_point,
+    student_point,
+)
 from shipway.evidence.multiplicity import benjamini_hochberg, benjamini_yekutieli
 from shipway.evidence.outcomes import FloatArray
 from shipway.evidence.verdict import Measurement, Verdict
@@ -200,8 +205,8 @@ def _p_value(
     degrees = free / (1 + spread.unevenness)
     statistic = chi2 / (1 + spread.unevenness)
     if spread.blocks is None:
-        return float(stats.chi2.sf(statistic, degrees))
-    return float(stats.f.sf(statistic / degrees, degrees, degrees * (spread.blocks - 1)))
+        return chi_square_above(statistic, degrees)
+    return f_above(statistic / degrees, degrees, degrees * (spread.blocks - 1))
 
 
 def _resampled(
@@ -257,10 +262,10 @@ def _interval(
     centre = np.sqrt(max(0.0, value**power - bias))
     spread = float(np.sqrt(squares).std())
     quantile = 0.5 + confidence / 2
-    t = stats.norm.ppf(quantile)
+    t = float(normal_point(quantile))
     if blocks is not None:
         spread *= np.sqrt(blocks / (blocks - 1))
-        t = stats.t.ppf(quantile, blocks - 1)
+        t = student_point(quantile, blocks - 1)
     low, high = max(0.0, centre - t * spread), centre + t * spread
     if power == 1:
         low, high = low**2, high**2

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
+from shipway.evidence.distributions import (
+    beta_point,
+    binomial_below,
+    binomial_point,
+    normal_point,
+)
 from shipway.evidence.outcomes import FloatArray
 
 _RARE = 10  # successes or failures below which Wilson's coverage may dip
@@ -27,7 +32,7 @@ class Interval:
 
 def normal_quantile(confidence: float) -> float:
     """The z with P(-z < Z < z) = *confidence*."""
-    return float(stats.norm.ppf(0.5 + confidence / 2))
+    return float(normal_point(0.5 + confidence / 2))
 
 
 def wilson(successes: int, n: int, confidence: float) -> Interval:
@@ -42,9 +47,9 @@ def wilson(successes: int, n: int, confidence: float) -> Interval:
 def clopper_pearson(successes: int, n: int, confidence: float) -> Interval:
     """The exact interval of a proportion (Clopper & Pearson 1934): covers at least as promised."""
     tail = (1 - confidence) / 2
-    low = stats.beta.ppf(tail, successes, n - successes + 1) if successes else 0.0
-    high = stats.beta.ppf(1 - tail, successes + 1, n - successes) if successes < n else 1.0
-    return Interval(float(low), float(high), "Clopper-Pearson")
+    low = beta_point(tail, successes, n - successes + 1) if successes else 0.0
+    high = beta_point(1 - tail, successes + 1, n - successes) if successes < n else 1.0
+    return Interval(low, high, "Clopper-Pearson")
 
 
 def proportion(successes: int, n: int, confidence: float) -> Interval:
@@ -83,9 +88,9 @@ def quantile_interval(values: FloatArray, share: float, confidence: float) -> In
     n = len(ordered)
     tail = (1 - confidence) / 2
     # Ranks from 1: the largest r with P(K <= r - 1) <= tail, the smallest s with P(K >= s) <= tail.
-    lower = int(stats.binom.ppf(tail, n, share))
-    lower = lower if stats.binom.cdf(lower, n, share) <= tail else lower - 1
-    upper = int(stats.binom.ppf(1 - tail, n, share)) + 1
+    lower = binomial_point(tail, n, share)
+    lower = lower if binomial_below(lower, n, share) <= tail else lower - 1
+    upper = binomial_point(1 - tail, n, share) + 1
     return Interval(
         float(ordered[lower]) if lower >= 0 else None,
         float(ordered[upper - 1]) if upper <= n else None,

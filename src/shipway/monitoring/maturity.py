@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy import stats
 
 from shipway.contract.bins import count, labels, reference_counts
 from shipway.contract.schema import Bins, CategoricalBins
+from shipway.evidence.distributions import chi_square_above
 from shipway.monitoring.findings import Maturity, ScoreBin
 
 _SKEW = 0.1
@@ -76,7 +76,19 @@ def _skew(bins: tuple[ScoreBin, ...]) -> tuple[bool, tuple[float, float]]:
     spread = (min(shares), max(shares))
     if spread[1] - spread[0] < _SKEW or not table.sum(axis=0).all():
         return False, spread
-    return bool(stats.chi2_contingency(table).pvalue < _SKEW_LEVEL), spread
+    return _chance(table) < _SKEW_LEVEL, spread
+
+
+def _chance(table: NDArray[np.float64]) -> float:
+    """Pearson's test of independence: how likely so uneven a *table* (k, 2) is by chance.
+
+    Where two rows leave one degree of freedom, with Yates' correction.
+    """
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    gaps = np.abs(table - expected)
+    if len(table) == 2:
+        gaps = np.maximum(gaps - 0.5, 0.0)
+    return chi_square_above(float((gaps**2 / expected).sum()), len(table) - 1)
 
 
 def _note(
