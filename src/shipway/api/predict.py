@@ -13,21 +13,12 @@ from shipway.api.server import Caller, caller
 from shipway.bootstrap.project import Project
 from shipway.contract.schema import Contract
 from shipway.contract.tables import read_table
-from shipway.domain.model import Kind
+from shipway.domain.model import DATATYPE_OF
 from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import iso
 from shipway.errors import DataError
 
 ROWS_A_REQUEST = 1_000
-
-_DATATYPES = {
-    Kind.NUMBER: "FP64",
-    Kind.INTEGER: "INT64",
-    Kind.BOOLEAN: "BOOL",
-    Kind.STRING: "BYTES",
-    Kind.DATE: "BYTES",
-    Kind.TIMESTAMP: "BYTES",
-}
 
 
 class Predictions(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +76,7 @@ def infer_request(contract: Contract, rows: pl.DataFrame) -> dict[str, Any]:
             {
                 "name": name,
                 "shape": [rows.height],
-                "datatype": _DATATYPES[kinds[name]],
+                "datatype": DATATYPE_OF[kinds[name]],
                 "data": [_plain(value) for value in rows[name].to_list()],
             }
             for name in rows.columns

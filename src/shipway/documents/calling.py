@@ -9,16 +9,8 @@ from urllib.parse import quote
 from shipway.contract.schema import Column, Contract
 from shipway.documents.layout import Code, Points, Section, facts
 from shipway.domain.events import Scalar
-from shipway.domain.model import Kind
+from shipway.domain.model import DATATYPE_OF
 
-_DATATYPES = {
-    Kind.NUMBER: "FP64",
-    Kind.INTEGER: "INT64",
-    Kind.BOOLEAN: "BOOL",
-    Kind.STRING: "BYTES",
-    Kind.DATE: "BYTES",
-    Kind.TIMESTAMP: "BYTES",
-}
 _ADDRESS_UNKNOWN = "http://127.0.0.1:8080"
 _KEY = "SHIPWAY_KEY"
 
@@ -54,7 +46,7 @@ def _tensor(column: Column) -> dict[str, object]:
     return {
         "name": column.name,
         "shape": [1],
-        "datatype": _DATATYPES[column.kind],
+        "datatype": DATATYPE_OF[column.kind],
         "data": [_example(column)],
     }
 

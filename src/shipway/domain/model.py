@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 
 import msgspec
 
@@ -24,6 +26,19 @@ class Kind(StrEnum):
     STRING = "string"
     DATE = "date"
     TIMESTAMP = "timestamp"
+
+
+DATATYPE_OF: Mapping[Kind, str] = MappingProxyType(
+    {
+        Kind.NUMBER: "FP64",
+        Kind.INTEGER: "INT64",
+        Kind.BOOLEAN: "BOOL",
+        Kind.STRING: "BYTES",
+        Kind.DATE: "BYTES",
+        Kind.TIMESTAMP: "BYTES",
+    }
+)
+"""The Open Inference Protocol's datatype for a column of each kind; times travel as text."""
 
 
 class InputSpec(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import numpy as np
 from shipway.contract.schema import Column, Role
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
-from shipway.domain.model import Kind
+from shipway.domain.model import DATATYPE_OF, Kind
 from shipway.domain.names import new_id
 from shipway.domain.text import text_of
 from shipway.errors import MalformedRequest, Problem
@@ -23,7 +23,6 @@ from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, RequestColumn, ServedVersion
 from shipway.serving.oip import (
     BYTES,
-    DATATYPE_OF,
     DATATYPES,
     NUMERIC,
     InferRequest,

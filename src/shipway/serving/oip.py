@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from shipway.domain.events import Scalar
-from shipway.domain.model import Kind
 from shipway.errors import MalformedRequest
 
 BINARY_EXTENSION = "binary_tensor_data"
@@ -25,16 +24,6 @@ NUMERIC = frozenset(
 )  # fmt: skip
 BYTES = frozenset({"BYTES"})
 DATATYPES = NUMERIC | BYTES
-
-DATATYPE_OF = {
-    Kind.NUMBER: "FP64",
-    Kind.INTEGER: "INT64",
-    Kind.BOOLEAN: "BOOL",
-    Kind.STRING: "BYTES",
-    Kind.DATE: "BYTES",
-    Kind.TIMESTAMP: "BYTES",
-}
-"""How a column is described; any other datatype of the same sort is taken as well."""
 
 
 class InputTensor(msgspec.Struct, gc=False):
