@@ -21,6 +21,7 @@ from shipway.monitoring.alerts import (
     Delivery,
     Sender,
     advance,
+    alerts_path,
     deliver,
     load_state,
     save_state,
@@ -166,7 +167,7 @@ def raise_alerts(
     tell: Callable[[str], None] | None = None,
 ) -> tuple[tuple[Alert, ...], tuple[Delivery, ...], AlertState]:
     """Take *reports* into the state of the alerts, tell of what opened or was resolved, keep it."""
-    path = project.home / "alerts.json"
+    path = alerts_path(project.home)
     # One at a time: of two that read the same state, one would undo what the other has kept.
     with locked(made_folder(path.parent) / "alerts.lock"):
         state = load_state(path)

@@ -14,6 +14,7 @@ from shipway.bootstrap.routing import read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, UsageError
+from shipway.monitoring.alerts import alerts_path, load_state
 from shipway.monitoring.labels import LabelLog
 from shipway.monitoring.window import time_columns
 from shipway.registry.opening import open_registry
@@ -38,7 +39,11 @@ class Services:
 
     def status(self) -> dict[str, object]:
         """What the store holds beside what the server tells of itself."""
-        return {"model": self.model, "versions": len(self.registry.versions(self.model))}
+        return {
+            "model": self.model,
+            "versions": len(self.registry.versions(self.model)),
+            "alerts": load_state(alerts_path(self.run.parent)).open,
+        }
 
     def endpoints(self) -> Sequence[EndpointState]:
         """Every endpoint with its live version."""

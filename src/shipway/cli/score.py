@@ -66,7 +66,7 @@ def score(
     return Result(
         document=summary,
         show=lambda output: _show(summary, output),
-        next_step="shipway labels add TABLE, once the outcomes are known",
+        next_step="shipway serve, for answers that monitoring remembers",
     )
 
 

@@ -189,6 +189,11 @@ def fingerprint(report: WindowReport, judgement: Judgement) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def alerts_path(home: Path) -> Path:
+    """Where the store in *home* keeps the state of its alerts."""
+    return home / "alerts.json"
+
+
 def load_state(path: Path) -> AlertState:
     """The state kept at *path*, a fresh one if there is none yet.
 

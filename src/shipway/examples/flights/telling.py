@@ -21,7 +21,7 @@ from shipway.examples.flights.served import served
 from shipway.examples.flights.story import FAST_SHARE, LIVE_FROM, YEAR_END, Story
 from shipway.examples.flights.summary import DemoSummary, VersionLine
 from shipway.examples.flights.year import Year
-from shipway.monitoring.alerts import load_state
+from shipway.monitoring.alerts import alerts_path, load_state
 from shipway.monitoring.report import write_report
 from shipway.monitoring.window import Window, windows
 from shipway.rollout.switch import latest_gate
@@ -79,7 +79,7 @@ def _weeks(asked: pl.DataFrame) -> list[Window]:
 
 def _report(project: Project, year: Year) -> str:
     path = project.folder / "monitoring.html"
-    state = load_state(project.home / "alerts.json")
+    state = load_state(alerts_path(project.home))
     write_report(path, year.reports, alerts=state, generated_at=project.clock())
     return str(path)
 
