@@ -7,6 +7,7 @@ Values outside of what training saw, and missing values, have bins of their own.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -111,9 +112,7 @@ def text_counts(values: _Array) -> tuple[list[str], list[int], int]:
         found, frequencies = np.unique(present, return_counts=True)
         texts = [text_of(value) for value in found.tolist()]
         return texts, frequencies.tolist(), array.size - present.size
-    tally: dict[Any, int] = {}
-    for value in array.tolist():
-        tally[value] = tally.get(value, 0) + 1
+    tally = Counter(array.tolist())
     missing = sum(times for value, times in tally.items() if _is_missing(value))
     named: dict[str, int] = {}
     for value, times in tally.items():

@@ -98,18 +98,21 @@ def read_frames(
 ) -> tuple[list[pl.DataFrame], int, int, int]:
     """The rows of a journal from byte *start*: frames, end, damaged frames, bytes after the end.
 
-    It is read in parts of a few megabytes, because an event takes ten times its size as objects.
+    It is read in parts of a few megabytes, because an event takes ten times its size as objects,
+    and up to where it ended at the call: a reader that ran after a busy worker would never end.
     """
     frames: list[pl.DataFrame] = []
     damaged = 0
+    size = path.stat().st_size
     while True:
         part = read_journal(path, start, max_bytes=_BATCH_BYTES)
         damaged += part.damaged
-        if part.end == start:
-            return frames, start, damaged, part.tail_bytes
         if part.events:
             frames.append(to_frame(part.events, time_columns))
+        ended = part.end == start or part.end >= size
         start = part.end
+        if ended:
+            return frames, start, damaged, part.tail_bytes
 
 
 def _compact_one(folder: Path, stem: str, path: Path, time_columns: Mapping[str, str]) -> Compacted:

@@ -94,10 +94,11 @@ def capture(folder: Path, *, command: Sequence[str], environ: Mapping[str, str])
 
 def installed_packages() -> dict[str, str]:
     """The version of every installed distribution, by its normalised name (PEP 503)."""
+    described = (each.metadata for each in distributions())  # parsed anew at each access
     found = {
-        str(each.metadata["Name"]).lower().replace("_", "-").replace(".", "-"): each.version
-        for each in distributions()
-        if each.metadata["Name"]
+        str(one["Name"]).lower().replace("_", "-").replace(".", "-"): str(one["Version"])
+        for one in described
+        if one["Name"]
     }
     return dict(sorted(found.items()))
 
