@@ -9,7 +9,7 @@ from urllib.parse import quote
 from shipway.contract.schema import Column, Contract
 from shipway.documents.layout import Code, Points, Section, facts
 from shipway.domain.events import Scalar
-from shipway.domain.model import DATATYPE_OF
+from shipway.domain.model import DATATYPE_OF, Kind
 
 _ADDRESS_UNKNOWN = "http://127.0.0.1:8080"
 _KEY = "SHIPWAY_KEY"
