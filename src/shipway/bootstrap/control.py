@@ -10,14 +10,14 @@ from pathlib import Path
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.predictors import contract_of, prove
 from shipway.bootstrap.processes import ProcessPlan, run_child
-from shipway.bootstrap.routing import read_keys_file
+from shipway.bootstrap.routing import all_keys, read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, UsageError
 from shipway.monitoring.alerts import alerts_path, load_state
 from shipway.monitoring.labels import LabelLog
 from shipway.monitoring.window import time_columns
-from shipway.registry.opening import open_registry
+from shipway.registry.current import open_current
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.rollout import switch
@@ -118,10 +118,10 @@ def main() -> int:
 
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
-    with open_registry(plan.home_path) as registry:
+    with open_current(plan.home_path) as registry:
 
         def keys() -> Sequence[KeyRecord] | None:
-            return (*registry.keys(), *mounted) if plan.serve.authentication else None
+            return all_keys(registry, mounted) if plan.serve.authentication else None
 
         services = Services(
             registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model

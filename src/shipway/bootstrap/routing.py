@@ -10,7 +10,7 @@ import msgspec
 
 from shipway.bootstrap.predictors import contract_in, served_version
 from shipway.errors import ConfigError, NotFoundError
-from shipway.registry.opening import open_registry
+from shipway.registry.current import open_current
 from shipway.registry.records import EndpointState
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
@@ -34,7 +34,7 @@ class RegistryRouting:
         return RoutingState(
             revision=self.registry.revision(),
             endpoints=tuple(self.registry.endpoints()),
-            keys=(*self.registry.keys(), *self.extra_keys),
+            keys=all_keys(self.registry, self.extra_keys),
         )
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
@@ -62,7 +62,17 @@ class RegistryRouting:
 
 def open_routing(home: Path, keys_file: Path | None) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
-    return RegistryRouting(open_registry(home), tuple(read_keys_file(keys_file)))
+    return RegistryRouting(open_current(home), tuple(read_keys_file(keys_file)))
+
+
+def all_keys(registry: Registry, mounted: Sequence[KeyRecord]) -> tuple[KeyRecord, ...]:
+    """The keys of *registry* and those *mounted*; of one in both only the registry's counts.
+
+    It alone says that a key was revoked.
+    """
+    known = registry.keys()
+    ids = {record.id for record in known}
+    return (*known, *(record for record in mounted if record.id not in ids))
 
 
 def read_keys_file(path: Path | None) -> Sequence[KeyRecord]:
