@@ -26,7 +26,9 @@ from shipway.evidence.outcomes import class_indices
 from shipway.registry.entries import file_entries
 from shipway.registry.lineage import DIFF_FILE, capture
 from shipway.registry.records import DataRecord, Manifest, Version
+from shipway.runtimes.packing import SourceInfo
 from shipway.runtimes.packing import pack as pack_model
+from shipway.runtimes.port import Packed
 
 PARITY_ROWS = 5_000
 
@@ -57,23 +59,37 @@ def pack(
     Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in and
     :class:`~shipway.errors.DataError` for rows that break the contract.
     """
-    contract, compiled = project.contract, project.compiled
-    objectives = project.settings.objectives
     table_path = project.table_path(data, "train")
     with progress.start("Reading the training table", None, "rows") as task:
-        table = read_table(table_path, kinds=contract.kinds)
+        table = read_table(table_path, kinds=project.contract.kinds)
         task.advance(table.height)
+    objectives = project.settings.objectives
     with progress.start("Converting and proving", None, "steps") as task:
-        sample = compiled.encode(_sample(table))
         packed, source = pack_model(
             model,
-            contract,
-            sample,
+            project.contract,
+            project.compiled.encode(_sample(table)),
             threshold=objectives.decision_threshold(),
             positive=objectives.positive,
             trust_pickle=trust_pickle,
         )
         task.advance(1)
+    candidate = _candidate(project, packed, source, table, table_path)
+    result = PackResult(
+        version=None,
+        format=packed.spec.format,
+        parity=packed.parity,
+        notes=packed.notes,
+        size_bytes=sum(len(content) for content in candidate.files.values()),
+    )
+    return candidate, result
+
+
+def _candidate(
+    project: Project, packed: Packed, source: SourceInfo, table: pl.DataFrame, table_path: Path
+) -> Candidate:
+    """The packed model with its contract, its settings and where all of it comes from."""
+    contract, objectives = project.contract, project.settings.objectives
     captured = capture(project.folder, command=sys.argv, environ=project.environ)
     files = {
         **packed.files,
@@ -100,14 +116,7 @@ def pack(
         parity=packed.parity,
         notes=packed.notes,
     )
-    result = PackResult(
-        version=None,
-        format=packed.spec.format,
-        parity=packed.parity,
-        notes=packed.notes,
-        size_bytes=sum(len(content) for content in files.values()),
-    )
-    return Candidate(manifest, files), result
+    return Candidate(manifest, files)
 
 
 def publish(project: Project, candidate: Candidate) -> Candidate:
