@@ -26,9 +26,8 @@ from shipway.evidence.outcomes import class_indices
 from shipway.registry.entries import file_entries
 from shipway.registry.lineage import DIFF_FILE, capture
 from shipway.registry.records import DataRecord, Manifest, Version
-from shipway.runtimes.packing import SourceInfo
 from shipway.runtimes.packing import pack as pack_model
-from shipway.runtimes.port import Packed
+from shipway.runtimes.port import Packed, SourceInfo
 
 PARITY_ROWS = 5_000
 
