@@ -12,7 +12,6 @@ from shipway.contract.frames import FrameChecker, FrameReport, RuleCount
 from shipway.contract.requests import Checked, RequestChecker, Values
 from shipway.contract.schema import Contract
 from shipway.contract.violations import Violation
-from shipway.errors import ContractError
 
 __all__ = ["Checked", "CompiledContract", "FrameReport", "RuleCount", "Violation"]
 
@@ -24,11 +23,6 @@ class CompiledContract:
     """
 
     def __init__(self, contract: Contract) -> None:
-        if not contract.features:
-            raise ContractError(
-                f"the contract of {contract.model!r} has no feature",
-                next_step="give at least one column the role feature in contract.yaml",
-            )
         self.contract = contract
         self._requests = RequestChecker(contract)
         self._frames = FrameChecker(contract)

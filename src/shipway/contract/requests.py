@@ -24,7 +24,7 @@ from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW
 from shipway.contract.violations import LIMIT, Violation, shown, violated
 from shipway.domain.events import Scalar
 from shipway.domain.model import Kind
-from shipway.errors import ContractViolated
+from shipway.errors import ContractError, ContractViolated
 
 SMALL_ROWS: Final = 256
 """Up to so many rows plain loops beat numpy, which pays for each call."""
@@ -58,9 +58,17 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
 
 
 class RequestChecker:
-    """The request side of a contract, compiled once."""
+    """The request side of a contract, compiled once.
+
+    Raises :class:`~shipway.errors.ContractError` for a contract without features.
+    """
 
     def __init__(self, contract: Contract) -> None:
+        if not contract.features:
+            raise ContractError(
+                f"the contract of {contract.model!r} has no feature",
+                next_step="give at least one column the role feature in contract.yaml",
+            )
         self._roles = {column.name: column.role for column in contract.columns}
         self._features = [ColumnReader(column) for column in contract.features]
         self._context = [

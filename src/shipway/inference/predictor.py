@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shipway.contract.compiled import Checked, CompiledContract
+from shipway.contract.requests import Checked, RequestChecker
 from shipway.contract.schema import Contract
 from shipway.domain.events import EventSink, PredictionEvent, Scalar
 from shipway.domain.model import ModelSpec
@@ -91,7 +91,7 @@ class Predictor:
         self.rule = DecisionRule.of(
             served.spec, threshold=served.threshold, positive=served.positive
         )
-        self._contract = CompiledContract(served.contract)
+        self._checker = RequestChecker(served.contract)
         self._recorded = frozenset(column.name for column in served.contract.request_columns)
         self._model = model
         self._sink = sink
@@ -110,7 +110,7 @@ class Predictor:
         good: list[tuple[int, Checked]] = []
         for position, request in enumerate(requests):
             try:
-                checked = self._contract.check_request(request.columns)
+                checked = self._checker.check(request.columns)
             except ShipwayError as error:
                 outcomes[position] = error
                 rows[position] = _rows_of(request)
@@ -144,7 +144,7 @@ class Predictor:
         whose columns have no (valid) examples is answered with nothing.
         """
         example = {column.name: [column.example] for column in self.served.contract.features}
-        checked = self._contract.check_request(example)
+        checked = self._checker.check(example)
         if checked.violations:
             return
         for _ in range(calls):

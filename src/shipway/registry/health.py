@@ -13,10 +13,10 @@ import msgspec
 
 from shipway.domain.digests import digest_of
 from shipway.errors import ShipwayError
+from shipway.registry.current import BLOBS_FOLDER, METADATA_FILE
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.oci import index_bytes
-from shipway.registry.opening import BLOBS_FOLDER, METADATA_FILE
-from shipway.registry.sql.migrate import HEAD, newer_store, schema_of
+from shipway.registry.sql.schema import HEAD, newer_store, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase, has_wal_race, quick_check
 from shipway.registry.sql.store import SqlMetadata
 

@@ -7,16 +7,10 @@ from pathlib import Path
 
 from shipway.durable import private_folder, storing
 from shipway.errors import NotFoundError
-from shipway.registry.cache import VersionCache
-from shipway.registry.local_blobs import LocalBlobs
+from shipway.registry.current import METADATA_FILE, registry_on
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.sqlite import SqliteDatabase
-from shipway.registry.sql.store import SqlMetadata
-
-METADATA_FILE = "metadata.sqlite3"
-BLOBS_FOLDER = "blobs"
-CACHE_FOLDER = "cache"
 
 
 def open_registry(home: Path, *, create: bool = True) -> Registry:
@@ -39,9 +33,7 @@ def open_registry(home: Path, *, create: bool = True) -> Registry:
         database = SqliteDatabase(database_file)
         opened.callback(database.close)
         migrate(database, where=str(database_file))
-        blobs = LocalBlobs(home / BLOBS_FOLDER)
-        cache = VersionCache(home / CACHE_FOLDER, blobs)
-        registry = Registry(SqlMetadata(database), blobs, cache)
+        registry = registry_on(database, home)
         registry.refresh_index()
         opened.pop_all()
     return registry

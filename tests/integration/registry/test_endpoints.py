@@ -11,7 +11,7 @@ import pytest
 from tests.stores import Store
 
 from shipway.errors import ConflictError, NameNotAllowed, NotFoundError, UsageError
-from shipway.registry.opening import METADATA_FILE
+from shipway.registry.current import METADATA_FILE
 from shipway.registry.records import EndpointState
 
 

@@ -19,10 +19,12 @@ from tests.stores import Store, files
 
 from shipway.durable import locked
 from shipway.errors import NotFoundError, StoreError
+from shipway.registry.current import METADATA_FILE, open_current
 from shipway.registry.health import Level, sqlite_finding, store_health
-from shipway.registry.opening import METADATA_FILE, open_registry
-from shipway.registry.sql.migrate import HEAD, _config
+from shipway.registry.opening import open_registry
+from shipway.registry.sql.migrate import _config
 from shipway.registry.sql.revision import raise_revision, read_revision
+from shipway.registry.sql.schema import HEAD
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.tables import METADATA
 from shipway.security.keys import KeyRing, issue
@@ -46,6 +48,19 @@ def test_newer_store_is_refused(store: Store) -> None:
     assert (store.home / METADATA_FILE).read_bytes() == before
     codes = {finding.code for finding in store_health(store.home) if finding.level is Level.ERROR}
     assert codes == {"store.failed"}
+
+
+def test_a_server_opens_only_a_store_of_its_own_release(store: Store, tmp_path: Path) -> None:
+    """What needs no migration opens without one; an older store, or none, is told and untouched."""
+    with open_current(store.home) as registry:
+        assert registry.revision() == store.registry.revision()
+    store.registry.close()
+    statement(store.home, "UPDATE alembic_version SET version_num = '0000'")
+    for home, schema in ((store.home, "0000"), (tmp_path / "none", "none")):
+        with pytest.raises(StoreError, match=f"schema {schema}") as caught:
+            open_current(home)
+        assert "shipway versions" in caught.value.next_step
+    assert not (tmp_path / "none").exists()
 
 
 def test_without_creating(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.stores import Store, files
 
 from shipway.errors import DigestMismatch, IntegrityError, StoreError
-from shipway.registry.opening import METADATA_FILE
+from shipway.registry.current import METADATA_FILE
 
 
 def test_changed_blob(store: Store) -> None:

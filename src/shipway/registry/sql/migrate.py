@@ -6,15 +6,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
 
-from shipway.errors import StoreError
 from shipway.registry.sql.database import Database
-
-HEAD = "0001"
-"""The newest migration, so that opening a current store need not read them all."""
+from shipway.registry.sql.schema import HEAD, newer_store, schema_of
 
 _FOLDER = Path(__file__).with_name("migrations")
 
@@ -40,21 +35,6 @@ def migrate(database: Database, *, where: str) -> None:
             raise newer_store(where, current)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-
-def newer_store(where: str, schema: str) -> StoreError:
-    """The error for a store of *schema*, which this release does not know."""
-    return StoreError(
-        f"{where} was written by a newer release of Shipway "
-        f"(schema {schema}; this one knows up to {HEAD})",
-        next_step="upgrade with `pip install --upgrade shipway`, "
-        "or set SHIPWAY_HOME to a store of this release",
-    )
-
-
-def schema_of(connection: Connection) -> str | None:
-    """The newest migration that the database has had; None if it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 def _config() -> Config:
