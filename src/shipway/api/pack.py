@@ -12,6 +12,8 @@ import polars as pl
 from shipway.api.candidate import Candidate
 from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
+from shipway.config.secrets import command_without_secrets
+from shipway.config.write import settings_without_secrets
 from shipway.contract import odcs
 from shipway.contract.schema import Contract
 from shipway.contract.tables import known_rows, read_table
@@ -89,11 +91,13 @@ def _candidate(
 ) -> Candidate:
     """The packed model with its contract, its settings and where all of it comes from."""
     contract, objectives = project.contract, project.settings.objectives
-    captured = capture(project.folder, command=sys.argv, environ=project.environ)
+    captured = capture(
+        project.folder, command=command_without_secrets(sys.argv), environ=project.environ
+    )
     files = {
         **packed.files,
         CONTRACT_IN_VERSION: odcs.dump(contract).encode(),
-        SETTINGS_IN_VERSION: project.loaded.path.read_bytes(),
+        SETTINGS_IN_VERSION: _settings_of(project),
     }
     if captured.diff:
         files[DIFF_FILE] = captured.diff
@@ -142,6 +146,12 @@ def data_record(role: str, path: Path, table: pl.DataFrame, project: Project) ->
         time_from=first,
         time_to=last,
     )
+
+
+def _settings_of(project: Project) -> bytes:
+    """The project's settings as a version keeps them, for everybody who gets the version."""
+    text = project.loaded.path.read_text(encoding="utf-8-sig")
+    return settings_without_secrets(text).encode()
 
 
 def _trained(spec: ModelSpec, contract: Contract, table: pl.DataFrame) -> TrainingTarget | None:

@@ -15,6 +15,7 @@ from shipway.config.consistency import check_consistency
 from shipway.config.draft import Draft, Origin
 from shipway.config.gather import read_file_values, read_flags, read_variables
 from shipway.config.schema import REPEATED, SECTIONS, entries, keys_of
+from shipway.config.secrets import shown
 from shipway.config.settings import FILE_NAME, ModelSettings, Settings
 from shipway.config.syntax import read_document
 from shipway.domain.objectives import Costs, Objective, Objectives
@@ -26,7 +27,10 @@ _LINE = re.compile(r":(\d+)$")
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value in force, who said it, and on which line if the file did."""
+    """One value in force, who said it, and on which line if the file did.
+
+    ``value`` is as it may be shown: of a secret one only a part.
+    """
 
     name: str
     value: Any
@@ -156,7 +160,8 @@ def _origins(draft: Draft) -> tuple[Setting, ...]:
             continue
         said = draft.values.get(entry.name)
         if said is not None:
-            rows.append(Setting(entry.name, said.value, said.origin, said.line))
+            value = shown(entry.name, said.value)
+            rows.append(Setting(entry.name, value, said.origin, said.line))
         elif entry.section not in {"costs", "baseline"}:
             value = entry.default
             if entry.name == "model.block":

@@ -1,4 +1,4 @@
-"""Writes the commented shipway.toml that ``init`` leaves in a project.
+"""Writes the commented shipway.toml that ``init`` leaves in a project, and what a version keeps.
 
 What the settings say stands as values; every other setting stands as a comment with its
 default, so that a person learns from the file what there is. ``load`` reads it back unchanged.
@@ -13,6 +13,7 @@ import tomlkit
 from tomlkit.items import AoT, Table
 
 from shipway.config.schema import REPEATED, SECTIONS, Entry, keys_of, section_meaning, toml_text
+from shipway.config.secrets import SECRETS
 from shipway.config.settings import COST_TASKS, Settings
 from shipway.domain.metrics import Task
 
@@ -44,6 +45,18 @@ def render_settings(settings: Settings) -> str:
             for entry in offered:
                 document.add(tomlkit.comment(_offer(entry, _usual_block(settings))))
     return tomlkit.dumps(document)
+
+
+def settings_without_secrets(text: str) -> str:
+    """The *text* of a shipway.toml, which is well-formed, without the settings that are secret."""
+    document = tomlkit.parse(text)
+    found = False
+    for name in SECRETS:
+        section, _, key = name.partition(".")
+        if key in document.get(section, {}):
+            del document[section][key]
+            found = True
+    return tomlkit.dumps(document) if found else text
 
 
 def _said(section: str, settings: Settings) -> dict[str, Any]:
