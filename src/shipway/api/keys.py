@@ -51,6 +51,7 @@ def create_key(
     With *export* its record (a digest, not the secret) joins those in that file, which a
     container mounts as ``serve.keys_file``.
     """
+    known = read_keys_file(export) if export is not None and export.exists() else ()
     secret, record = issue(
         env="live",
         scopes=scopes,
@@ -61,7 +62,6 @@ def create_key(
     )
     project.registry.add_key(record)
     if export is not None:
-        known = list(read_keys_file(export)) if export.exists() else []
         with storing(export):
             replace_file(export, msgspec.json.encode([*known, record]), mode=SHARED)
     return NewKey(

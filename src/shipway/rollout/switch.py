@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from shipway.errors import ConflictError, NotFoundError, UsageError
+from shipway.domain.objectives import Reference
+from shipway.errors import ConflictError, GateRefused, NotFoundError, UsageError
 from shipway.evidence.verdict import Judgement, Verdict
 from shipway.registry.records import EndpointState, EvidenceRecord, Version
 from shipway.registry.registry import Registry
@@ -51,12 +52,15 @@ def promote(
 ) -> Switch:
     """Route the endpoint to *chosen*, as its newest gate allows or as *force* with a reason says.
 
-    Raises :class:`~shipway.errors.GateRefused` without a passed gate; what *prove* raises; and
+    Raises :class:`~shipway.errors.GateRefused` without a passed gate, or with one that was
+    passed against a version that is no longer live; what *prove* raises; and
     :class:`~shipway.errors.ConflictError` when somebody else changed the endpoint first.
     """
     state = _state(registry, chosen.model, order)
     gated = latest_gate(registry, chosen)
     verdict = Verdict(gated.verdict) if gated else None
+    if gated is not None and verdict is Verdict.PASS and not force:
+        _check_opponent(chosen, gated, state)
     check_promotion(
         chosen.ref,
         verdict,
@@ -115,6 +119,22 @@ def latest_gate(registry: Registry, version: Version) -> EvidenceRecord | None:
     records = registry.evidence(version.model, version.number)
     gates = [record for record in records if record.kind == "gate"]
     return max(gates, key=lambda record: record.id, default=None)
+
+
+def _check_opponent(chosen: Version, gated: EvidenceRecord, state: EndpointState) -> None:
+    """Refuse a pass that compared *chosen* with another version than the one live now."""
+    against = gated.body.get("live")
+    asks = any(
+        objective.better_than is Reference.LIVE
+        for objective in chosen.manifest.objectives.objectives
+    )
+    if asks and state.live is not None and against != state.live:
+        compared = "before any was live" if against is None else f"against version {against}"
+        raise GateRefused(
+            f"{chosen.ref} passed its gate {compared}, and version {state.live} is live now",
+            next_step=f"gate it again: `shipway gate {chosen.number}`, or force it with --force"
+            " --reason",
+        )
 
 
 def _judgements(gated: EvidenceRecord) -> tuple[Judgement, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.stores import NOW, Store
 
-from shipway.errors import ConflictError, UsageError
+from shipway.domain.objectives import Objective, Objectives, Reference
+from shipway.errors import ConflictError, GateRefused, UsageError
 from shipway.registry.records import EndpointChange, Version
 from shipway.rollout import switch
 from shipway.rollout.switch import Order
@@ -65,3 +67,29 @@ def test_an_endpoint_keeps_its_model(store: Store) -> None:
     for chosen in (other, second):
         with pytest.raises(UsageError, match="is of the model flight-delay"):
             switch.promote(store.registry, chosen, order(), prove=lambda _: None, force=True)
+
+
+def test_a_pass_against_a_version_that_is_no_longer_live_does_not_promote(
+    store: Store,
+) -> None:
+    """ "Better than live" is about what is live when the version takes over."""
+    registry = store.registry
+    third = registry.version(MODEL, 3)
+    asking = Objectives(
+        task=third.manifest.task,
+        objectives=(Objective(metric="roc_auc", better_than=Reference.LIVE),),
+    )
+    manifest = msgspec.structs.replace(third.manifest, objectives=asking)
+    contents = {path: file.read_bytes() for path, file in registry.open_files(third).items()}
+    fourth = registry.publish(manifest, contents, by="anna", now=NOW)
+
+    def gated(live: int) -> None:
+        body = {"live": live, "judgements": []}
+        registry.record_evidence(MODEL, 4, kind="gate", verdict="pass", body=body, now=NOW)
+
+    gated(1)
+    with pytest.raises(GateRefused, match="against version 1, and version 2 is live now"):
+        switch.promote(registry, fourth, order(), prove=lambda _: None)
+    gated(2)
+    made = switch.promote(registry, fourth, order(), prove=lambda _: None)
+    assert made.state.live == 4
