@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from shipway.contract import violations
 from shipway.contract.readers import ColumnReader, object_array
 from shipway.contract.schema import Contract, Role
-from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW
+from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW, are_timestamps
 from shipway.contract.violations import LIMIT, Violation, shown, violated
 from shipway.domain.events import Scalar
 from shipway.domain.model import Kind
@@ -236,6 +236,9 @@ class RequestChecker:
                 continue
             if values.__class__ is not list or len(values) != rows:
                 return False
+            if reader.kind is Kind.TIMESTAMP and are_timestamps(values):
+                context[reader.name] = values
+                continue
             reading = reader.read(values)
             if reading.total:
                 return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Final
 
@@ -45,6 +45,16 @@ def parse_timestamp(text: str) -> int | None:
         return microseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         return None
+
+
+def are_timestamps(values: Iterable[object]) -> bool:
+    """True if all of *values* are text that :func:`parse_timestamp` takes; they are not kept."""
+    try:
+        for value in values:
+            datetime.fromisoformat(value)  # type: ignore[arg-type]  # TypeError tells what is no text
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def parse_date(text: str) -> int | None:
