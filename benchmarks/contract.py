@@ -18,7 +18,7 @@ def run(workshop: Workshop) -> Iterator[Figure]:
         columns = workshop.columns(rows, time=True)
         seconds = workshop.watch.seconds(partial(checker.check_request, columns))
         yield Figure(
-            f"contract.request_{rows}", seconds * 1e6, "µs", note=f"{rows} rows, 17 columns"
+            f"contract.request_{rows}", seconds * 1e6, "µs", note=f"rows: {rows}, columns: 17"
         )
     table = workshop.flights.head(_TABLE_ROWS)
     seconds = workshop.watch.seconds(lambda: checker.check_frame(table))

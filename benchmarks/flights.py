@@ -49,7 +49,7 @@ class Workshop:
 
     @cached_property
     def test(self) -> pl.DataFrame:
-        """The labelled flights that the gate judges: 17 days, some 16,000 rows in a full run."""
+        """The labelled flights that the gate judges."""
         return self.labelled.filter(pl.col(TIME).is_between(TEST_FROM, LIVE_FROM, closed="left"))
 
     @property

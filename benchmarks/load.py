@@ -162,7 +162,9 @@ async def _send(job: Job) -> Loaded:
     clients = []
     for _ in range(job.connections):
         _, client = await loop.create_connection(
-            lambda: _Client(request, start + job.seconds), address.hostname, address.port
+            lambda: _Client(request, start + job.seconds),
+            address.hostname or "",
+            address.port or 80,
         )
         clients.append(client)
     await asyncio.gather(*(client.done for client in clients))

@@ -24,7 +24,7 @@ def run(workshop: Workshop) -> Iterator[Figure]:
         columns, table = project.compiled.encode(rows), frame(rows)
         ours = workshop.watch.seconds(lambda: predictor.predict_columns(columns))  # noqa: B023
         pickled = workshop.watch.seconds(lambda: pipeline.predict_proba(table))  # noqa: B023
-        note = f"{size:,} rows, 200 trees"
+        note = f"rows: {size:,}, trees: 200"
         yield Figure(f"runtime.packed_{size}", ours * 1e3, "ms", note=note)
         yield Figure(f"runtime.pickled_{size}", pickled * 1e3, "ms", note=note)
         yield Figure(

@@ -90,7 +90,7 @@ def shipway_ready(run: Path) -> Callable[[subprocess.Popen[bytes]], tuple[str, i
 
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> urllib.request.Request:
     """A POST of *body*."""
-    return urllib.request.Request(url, body, dict(headers), method="POST")
+    return urllib.request.Request(url, body, dict(headers), method="POST")  # noqa: S310 - ours
 
 
 def _first_answer(
@@ -110,7 +110,7 @@ def _first_answer(
 
 def _answers(request: urllib.request.Request) -> bool:
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - ours
             return bool(answer.status == 200)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"the server refuses: {error.read()[:500]!r}") from error
