@@ -39,10 +39,16 @@ def in_process(flights: Flights, thousand: pl.DataFrame) -> NDArray[np.float64]:
 
 
 @pytest.fixture(scope="module")
-def server(flights: Flights) -> Iterator[tuple[ServerRecord, str]]:
-    """A server of the published project, and a key to it."""
-    key = flights.new_key()
-    with flights.served() as record:
+def served(flights: Flights, tmp_path_factory: pytest.TempPathFactory) -> Flights:
+    """A copy of the published project, whose store may gain a key and events."""
+    return flights.copy(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="module")
+def server(served: Flights) -> Iterator[tuple[ServerRecord, str]]:
+    """A server of that copy, and a key to it."""
+    key = served.new_key()
+    with served.served() as record:
         yield record, key
 
 
@@ -90,7 +96,7 @@ def test_tritonclient_gets_metadata_and_the_same_predictions(
 
 
 def test_predict_answers_as_the_model_in_process(
-    flights: Flights,
+    served: Flights,
     server: tuple[ServerRecord, str],
     thousand: pl.DataFrame,
     in_process: NDArray[np.float64],
@@ -99,7 +105,7 @@ def test_predict_answers_as_the_model_in_process(
     """`shipway predict` sends a whole table, nulls included, and gets the model's own answers."""
     _, key = server
     thousand.write_parquet(tmp_path / "rows.parquet")
-    said = flights.json("predict", str(tmp_path / "rows.parquet"), "--key", key)
+    said = served.json("predict", str(tmp_path / "rows.parquet"), "--key", key)
     np.testing.assert_allclose(said["outputs"]["score"], in_process, atol=TOLERANCE)
 
 

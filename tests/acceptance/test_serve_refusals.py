@@ -56,10 +56,10 @@ def test_a_keys_file_that_is_none_is_told(project: Flights, content: str | None)
     assert "Traceback" not in done.stderr
 
 
-def test_a_keys_file_opens_the_door(flights: Flights, project: Flights) -> None:
+def test_a_keys_file_opens_the_door(flights: Flights, project: Flights, tmp_path: Path) -> None:
     """A key of elsewhere opens a server that mounts its record; one revoked here stays revoked."""
     file = str(project.folder / "keys.json")
-    secret = flights.new_key("--export", file)
+    secret = flights.copy(tmp_path / "elsewhere").new_key("--export", file)
     revoked = project.json("keys", "create", "--name", "gone", "--export", file)
     project.json("keys", "revoke", revoked["id"])
     settings = project.folder / "shipway.toml"
