@@ -240,8 +240,9 @@ def test_a_store_that_is_a_file_is_told(project: Project) -> None:
 
 def test_an_open_address_without_authentication_is_refused(live: Project) -> None:
     """Nobody serves the world without keys by mistake."""
-    words = ("serve", "--host", "0.0.0.0", "--set", "serve.authentication=false")
-    refusal_of(live, *words, says=("0.0.0.0", "authentication"))
+    for host in ("serve.host", "serve.control_host"):
+        words = ("serve", "--set", f"{host}=0.0.0.0", "--set", "serve.authentication=false")
+        refusal_of(live, *words, says=("0.0.0.0", "authentication", host))
 
 
 def test_serving_nothing_is_refused(project: Project) -> None:

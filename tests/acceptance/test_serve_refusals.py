@@ -87,3 +87,17 @@ def test_the_log_is_lines_of_json(project: Flights) -> None:
     rest = [line for line in lines if not line.startswith("{")]
     assert len(rest) <= 3, rest  # what `serve` says to whoever started it
     assert secret not in "\n".join(lines)
+
+
+def test_opening_predictions_opens_no_administration(project: Flights) -> None:
+    """The control plane stays where it was when the predictions listen on another address."""
+    project.json("keys", "create", "--name", "test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SHIPWAY_SERVE__HOST", "127.0.0.2")
+        with project.served() as record:
+            assert httpx.get(f"{record.url}/livez").status_code == 200
+            assert record.url.startswith("http://127.0.0.2:")
+            assert record.control_url.startswith("http://127.0.0.1:")
+            elsewhere = record.control_url.replace("127.0.0.1", "127.0.0.2")
+            with pytest.raises(httpx.ConnectError):
+                httpx.get(f"{elsewhere}/livez")

@@ -127,7 +127,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
         )
         options = ControlOptions(
-            run=plan.run, host=plan.serve.host, drain_timeout_s=plan.serve.drain_timeout_s
+            run=plan.run, host=plan.serve.control_host, drain_timeout_s=plan.serve.drain_timeout_s
         )
         with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
             return run_control(child, services=services, keys=keys, options=options)

@@ -72,6 +72,7 @@ def server_plan(
     return ServerPlan(
         host=serve.host,
         port=serve.port,
+        control_host=serve.control_host,
         control_port=serve.control_port,
         workers=serve.workers,
         worker_command=(*python, "shipway.bootstrap.worker", argument),

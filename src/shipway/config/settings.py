@@ -118,6 +118,13 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[Port, Meta(description="the port of the predictions; 0 takes a free one")] = (
         8080
     )
+    control_host: Annotated[
+        Text,
+        Meta(
+            description="the address on which labels, metrics and administration are taken",
+            extra=_ADVANCED,
+        ),
+    ] = "127.0.0.1"
     control_port: Annotated[
         Port, Meta(description="the port of labels, metrics and administration; 0 takes a free one")
     ] = 8081

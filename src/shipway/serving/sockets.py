@@ -31,7 +31,8 @@ def check_exposure(host: str, *, authentication: bool) -> None:
     if not authentication and not is_loopback(host):
         raise UsageError(
             f"{host} can be reached from other machines and authentication is off",
-            next_step="turn serve.authentication on, or set serve.host to 127.0.0.1",
+            next_step="turn serve.authentication on, or set serve.host and serve.control_host"
+            " to 127.0.0.1",
         )
 
 

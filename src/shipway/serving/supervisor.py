@@ -49,6 +49,8 @@ _PATIENCE = 3
 class ServerPlan:
     """What to start. Ports may be 0; commands get the child's arguments appended.
 
+    The control plane listens on an address of its own: opening the predictions to others opens
+    nothing else.
     ``environment`` None hands down the supervisor's own.
     """
 
@@ -56,6 +58,7 @@ class ServerPlan:
     port: int
     control_port: int
     workers: int
+    control_host: str = "127.0.0.1"
     worker_command: tuple[str, ...]
     control_command: tuple[str, ...]
     run: Path
@@ -196,12 +199,13 @@ def supervise(
     :class:`~shipway.errors.ConflictError` if a server runs on this store, and
     :class:`~shipway.errors.EnvironmentFailure` if it cannot get ready.
     """
-    check_exposure(plan.host, authentication=plan.authentication)
+    for host in (plan.host, plan.control_host):
+        check_exposure(host, authentication=plan.authentication)
     with ExitStack() as stack:
         stack.enter_context(_only_one(plan.run))
         data = stack.enter_context(listen(plan.host, plan.port, setting="serve.port"))
         control = stack.enter_context(
-            listen(plan.host, plan.control_port, setting="serve.control_port")
+            listen(plan.control_host, plan.control_port, setting="serve.control_port")
         )
         for path in plan.run.glob("worker-*.json"):
             path.unlink(missing_ok=True)
