@@ -5,35 +5,12 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.events import event
 
-from shipway.domain.events import PredictionEvent
 from shipway.errors import StoreError
 from shipway.monitoring.journal import JOURNALS, Journal, read_events
-
-NS = 1_000_000_000
-
-
-def event(
-    request_id: str, rows: int = 1, at_s: int = 1_364_774_400, **changes: Any
-) -> PredictionEvent:
-    """An answered request."""
-    given: dict[str, Any] = {
-        "request_id": request_id,
-        "received_at_ns": at_s * NS,
-        "endpoint": "m",
-        "model": "m",
-        "version": 1,
-        "caller": "",
-        "rows": rows,
-        "latency_us": 9,
-        "columns": {"x": [1.5] * rows},
-        "scores": [0.5] * rows,
-        "labels": [1] * rows,
-    }
-    return PredictionEvent(**{**given, **changes})
 
 
 def test_what_was_appended_is_read_back_while_the_journal_grows(tmp_path: Path) -> None:

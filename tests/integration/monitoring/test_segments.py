@@ -20,9 +20,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.events import event
 
 from shipway.contract.schema import Column, Contract, Role
-from shipway.domain.events import PredictionEvent
 from shipway.domain.metrics import Task
 from shipway.domain.model import Kind
 from shipway.errors import StoreError
@@ -32,28 +32,6 @@ from shipway.monitoring.journal import JOURNALS, Journal, read_journal
 from shipway.monitoring.reader import EventReader
 from shipway.monitoring.rows import inputs
 from shipway.monitoring.window import predictions
-
-NS = 1_000_000_000
-
-
-def event(
-    request_id: str, rows: int = 1, at_s: int = 1_364_774_400, **changes: Any
-) -> PredictionEvent:
-    """An answered request."""
-    given: dict[str, Any] = {
-        "request_id": request_id,
-        "received_at_ns": at_s * NS,
-        "endpoint": "m",
-        "model": "m",
-        "version": 1,
-        "caller": "",
-        "rows": rows,
-        "latency_us": 9,
-        "columns": {"x": [1.5] * rows},
-        "scores": [0.5] * rows,
-        "labels": [1] * rows,
-    }
-    return PredictionEvent(**{**given, **changes})
 
 
 def ids(frame: pl.DataFrame) -> list[str]:
