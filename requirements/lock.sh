@@ -9,7 +9,7 @@ lock() {
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
         --no-header --no-annotate --output-file "requirements/$output.txt" "$@"
 }
-lock runtime pyproject.toml --extra serve --extra lightgbm --extra xgboost --extra init
+lock runtime pyproject.toml --extra serve --extra jwt --extra lightgbm --extra xgboost --extra init
 lock examples pyproject.toml --extra examples
 lock dev pyproject.toml --extra dev
 lock build --constraints requirements/dev.txt requirements/build.in
