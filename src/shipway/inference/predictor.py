@@ -26,6 +26,7 @@ from shipway.runtimes.port import Columns, Model
 _NOTHING: Mapping[str, int] = {}
 
 RequestColumn = Sequence[Scalar] | NDArray[np.generic]
+RequestColumns = Mapping[str, RequestColumn]
 
 
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +52,7 @@ class Request:
     """One request for predictions: columns of equal length, as they were received."""
 
     id: str
-    columns: Mapping[str, RequestColumn]
+    columns: RequestColumns
     caller: str
     received_at_ns: int
 

@@ -12,26 +12,42 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from shipway.errors import DeadlineExceeded, ModelError, Overloaded, PredictionFailed, ShipwayError
 from shipway.inference.predictor import Answer, Outcome, Predictor, Request
-from shipway.serving.codec import Codec, Decoded, Wanted
 from shipway.serving.counters import Counter, CounterFile
-from shipway.serving.http.exchange import Exchange
-from shipway.serving.http.responses import Refusal
+from shipway.serving.protocols.decoded import Decoded
 from shipway.serving.statuses import http_status
 
 _log = logging.getLogger(__name__)
 
 
+class Place(Protocol):
+    """Where the outcome of one request goes; used on the loop's thread alone.
+
+    ``received`` and ``deadline`` are in the loop's seconds.
+    """
+
+    caller: str
+    received: float
+    received_at_ns: int
+    deadline: float
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody waits for the outcome any more."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Answer with *outcome*; called once."""
+
+
 @dataclass(slots=True)
 class _Waiting:
-    exchange: Exchange
+    place: Place
     request: Request
     rows: int
-    codec: Codec
-    wanted: Wanted
 
 
 @dataclass(slots=True)
@@ -59,20 +75,20 @@ class Batcher:
         self._groups: dict[Predictor, _Group] = {}
         self._rows = 0
 
-    def add(self, exchange: Exchange, decoded: Decoded, predictor: Predictor, codec: Codec) -> None:
-        """Let *decoded* wait for the model; raises Refusal (503) if the queue is full.
+    def add(self, place: Place, decoded: Decoded, predictor: Predictor) -> None:
+        """Let *decoded* wait for the model; raises Overloaded if the queue is full.
 
         A request larger than the whole queue is taken when it is alone.
         """
-        request = Request(decoded.id, decoded.columns, exchange.caller, exchange.received_at_ns)
+        request = Request(decoded.id, decoded.columns, place.caller, place.received_at_ns)
         group = self._group(predictor)
         if self._rows and self._rows + decoded.rows > self._limit:
             error = self._overloaded()
             empty = Request(request.id, {}, request.caller, request.received_at_ns)
             group.turned_away.append((empty, error, decoded.rows))
-            raise Refusal(error)
+            raise error
         self._rows += decoded.rows
-        group.waiting.append(_Waiting(exchange, request, decoded.rows, codec, decoded.wanted))
+        group.waiting.append(_Waiting(place, request, decoded.rows))
 
     def _group(self, predictor: Predictor) -> _Group:
         if not self._groups:
@@ -95,9 +111,9 @@ class Batcher:
         due: list[_Waiting] = []
         late: list[_Waiting] = []
         for one in group.waiting:
-            if one.exchange.abandoned:
+            if one.place.abandoned:
                 continue
-            (due if now < one.exchange.deadline else late).append(one)
+            (due if now < one.place.deadline else late).append(one)
         turned_away = [
             *group.turned_away,
             *((one.request, _late(), one.rows) for one in late),
@@ -110,15 +126,11 @@ class Batcher:
         if turned_away:
             self._record(predictor, turned_away, figures)
         for one in late:
-            one.exchange.refuse(Refusal(_late()))
+            one.place.settle(_late())
         now = self._clock()
         for one, outcome in zip(due, outcomes, strict=True):
-            exchange = one.exchange
-            figures.count(outcome, one.rows, now - exchange.received)
-            if isinstance(outcome, Answer):
-                _send(exchange, *one.codec.encode(outcome, one.wanted))
-            else:
-                exchange.refuse(Refusal(outcome))
+            figures.count(outcome, one.rows, now - one.place.received)
+            one.place.settle(outcome)
 
     def _outcomes(self, predictor: Predictor, due: list[_Waiting]) -> list[Outcome]:
         """One outcome each, whatever happens: no request may be left without an answer."""
@@ -170,18 +182,6 @@ def _late() -> DeadlineExceeded:
         "the time for this request was over before the model could begin",
         next_step="send smaller requests, or raise serve.request_timeout_s",
     )
-
-
-def _send(exchange: Exchange, body: bytes, json_length: int | None) -> None:
-    if json_length is None:
-        exchange.answer_json(body)
-    else:
-        exchange.answer(
-            200,
-            body,
-            content_type=b"application/octet-stream",
-            headers=b"Inference-Header-Content-Length: %d\r\n" % json_length,
-        )
 
 
 class _Figures:

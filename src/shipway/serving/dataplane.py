@@ -24,7 +24,7 @@ from shipway.serving.counters import CounterFile
 from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal
-from shipway.serving.oip import EXTENSIONS, encode
+from shipway.serving.protocols.oip import EXTENSIONS, encode
 from shipway.serving.routing import Routing, Served
 
 Handler = Callable[[Exchange, "bytes | bytearray"], None]
@@ -170,9 +170,10 @@ class DataPlane:
             raise Refusal(_bad_length(given))
         try:
             decoded = served.codec.decode(body, None if given is None else int(given))
+            exchange.write = decoded.write
+            self._batcher.add(exchange, decoded, served.predictor)
         except ShipwayError as error:
             raise Refusal(error) from error
-        self._batcher.add(exchange, decoded, served.predictor, served.codec)
 
     def _unknown_model(
         self, parts: list[bytes], exchange: Exchange, body: bytes | bytearray

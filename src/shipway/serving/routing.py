@@ -12,7 +12,7 @@ from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Model
 from shipway.security.keys import KeyRecord
 from shipway.serving.access import Access
-from shipway.serving.codec import Codec
+from shipway.serving.protocols.oip_codec import Codec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

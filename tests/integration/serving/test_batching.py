@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 from tests.serving_rig import FakeModel, MemorySink, columns, served
 
 from shipway.inference.predictor import Predictor
 from shipway.serving.batching import Batcher
-from shipway.serving.codec import Codec, Decoded, Wanted
 from shipway.serving.counters import CounterFile
 from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.responses import Responder
+from shipway.serving.protocols.decoded import Decoded, Written
+from shipway.serving.protocols.oip_codec import Codec, Wanted
 from shipway.serving.statuses import http_status
 
 
@@ -44,8 +46,10 @@ def test_only_what_is_due(tmp_path: Path) -> None:
         late.deadline = loop.time() - 1
         left.channel.gone = True  # type: ignore[misc]
         for number, exchange in enumerate(exchanges):
-            decoded = Decoded(f"r{number}", columns(number + 1), number + 1, Wanted(("score",)))
-            batcher.add(exchange, decoded, predictor, codec)
+            write = partial(codec.encode, Wanted(("score",)))
+            decoded = Decoded(f"r{number}", columns(number + 1), number + 1, write)
+            exchange.write = write
+            batcher.add(exchange, decoded, predictor)
         await asyncio.sleep(0)
         return exchanges
 
@@ -70,8 +74,8 @@ def test_a_fault_of_ours_is_still_answered(tmp_path: Path) -> None:
         counters = CounterFile(tmp_path / "worker-0.counters")
         batcher = Batcher(queue_rows=100, counters=counters, clock=time.monotonic)
         exchange = Exchange(Line(), 0.0)
-        decoded = Decoded("r", columns(), 1, Wanted(("score",)))
-        batcher.add(exchange, decoded, predictor, Codec(predictor.served, predictor.rule))
+        decoded = Decoded("r", columns(), 1, lambda _: Written(b"{}"))
+        batcher.add(exchange, decoded, predictor)
         await asyncio.sleep(0)
         return exchange
 

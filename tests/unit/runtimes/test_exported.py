@@ -227,12 +227,12 @@ def test_a_fixed_number_of_rows_is_refused() -> None:
 
 def test_weights_beside_the_file_are_refused() -> None:
     """A version's digest must cover every weight, and no other file may be read."""
-    from onnx import ModelProto
+    from onnx import ModelProto, TensorProto
 
     model = ModelProto.FromString(_linear())
     weights = model.graph.initializer[0]
     weights.ClearField("raw_data")
-    weights.data_location = 1
+    weights.data_location = TensorProto.EXTERNAL
     for key, value in (("location", "/etc/hostname"), ("offset", "0"), ("length", "8")):
         entry = weights.external_data.add()
         entry.key, entry.value = key, value

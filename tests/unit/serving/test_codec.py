@@ -16,8 +16,8 @@ from shipway.domain.model import InputSpec, Kind, ModelSpec
 from shipway.errors import MalformedRequest
 from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer
-from shipway.serving.codec import Codec
-from shipway.serving.tensors import write_tensor
+from shipway.serving.protocols.oip_codec import Codec
+from shipway.serving.protocols.tensors import write_tensor
 
 
 def codec() -> Codec:
@@ -173,8 +173,8 @@ ANSWER = Answer("R", 1, [0.25, 0.75], [0, 1], ["R:0", "R:1"], {"contract.unseen-
 
 
 def encode(answer: Answer, **request: Any) -> tuple[Any, bytes]:
-    wanted = decode(infer_body(**request)).wanted
-    body, length = codec().encode(answer, wanted)
+    body, _, headers = decode(infer_body(**request)).write(answer)
+    length = int(headers.split(b": ")[1]) if headers else None
     return json.loads(body[:length]), b"" if length is None else body[length:]
 
 
@@ -222,8 +222,8 @@ def test_multiclass_and_regression() -> None:
     )  # fmt: skip
     version = served()
     many = Codec(_with(version, spec), DecisionRule.of(spec))
-    wanted = many.decode(json.dumps(infer_body()).encode(), None).wanted
-    body, _ = many.encode(Answer("R", 1, [[0.2, 0.3, 0.5]], ["c"], ["R:0"], {}), wanted)
+    write = many.decode(json.dumps(infer_body()).encode(), None).write
+    body = write(Answer("R", 1, [[0.2, 0.3, 0.5]], ["c"], ["R:0"], {})).body
     label, probabilities, _ = json.loads(body)["outputs"]
     assert label == {"name": "label", "datatype": "BYTES", "shape": [1], "data": ["c"]}
     assert (probabilities["shape"], probabilities["data"]) == ([1, 3], [0.2, 0.3, 0.5])
@@ -232,7 +232,8 @@ def test_multiclass_and_regression() -> None:
 
     spec = ModelSpec(format="fake", task=Task.REGRESSION, inputs=(), main_file="m")
     value = Codec(_with(version, spec), DecisionRule.of(spec))
-    body, _ = value.encode(Answer("R", 1, [2.5], [2.5], ["R:0"], {}), wanted_all(value))
+    write = value.decode(json.dumps(infer_body()).encode(), None).write
+    body = write(Answer("R", 1, [2.5], [2.5], ["R:0"], {})).body
     assert [one["datatype"] for one in json.loads(body)["outputs"]] == ["FP64", "FP64", "BYTES"]
 
 
@@ -240,10 +241,6 @@ def _with(version: Any, spec: ModelSpec) -> Any:
     return type(version)(
         endpoint="late", model="late", number=1, digest="sha256:0", contract=CONTRACT, spec=spec
     )
-
-
-def wanted_all(version: Codec) -> Any:
-    return version.decode(json.dumps(infer_body()).encode(), None).wanted
 
 
 def test_metadata() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipway.serving.tensors import read_tensor, write_tensor
+from shipway.serving.protocols.tensors import read_tensor, write_tensor
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=20), max_size=20))

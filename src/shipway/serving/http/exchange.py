@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from shipway.inference.predictor import Answer, Outcome
 from shipway.serving.http.responses import Refusal, Responder
+from shipway.serving.protocols.decoded import JSON, Writer, Written
 
 _NEVER = float("inf")
 
@@ -26,9 +28,9 @@ class Channel(Protocol):
 class Exchange:
     """One request and the place of its answer in the order of its connection.
 
-    ``headers`` holds the few that are looked at, names in lower case. ``caller`` is for
-    the application to fill in. ``started`` (first byte), ``received`` (last byte) and ``deadline``
-    are in the loop's seconds.
+    ``headers`` holds the few that are looked at, names in lower case. ``caller`` and ``write``
+    are for the application to fill in. ``started`` (first byte), ``received`` (last byte) and
+    ``deadline`` are in the loop's seconds.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Exchange:
         "response",
         "started",
         "target",
+        "write",
     )
 
     def __init__(self, channel: Channel, started: float) -> None:
@@ -57,6 +60,7 @@ class Exchange:
         self.deadline = _NEVER
         self.response: bytes | None = None
         self.close = False
+        self.write: Writer = _unwritten
 
     @property
     def abandoned(self) -> bool:
@@ -97,6 +101,21 @@ class Exchange:
         self.close = self.close or refusal.close or responder.closing
         self.response = responder.refuse(refusal, close=self.close, head_only=self.head_only)
         self.channel.flush()
+
+    def settle(self, outcome: Outcome) -> None:
+        """Answer as *outcome* has it, in the form that ``write`` gives."""
+        if not isinstance(outcome, Answer):
+            self.refuse(Refusal(outcome))
+            return
+        body, content_type, headers = self.write(outcome)
+        if content_type is JSON and not headers:
+            self.answer_json(body)
+        else:
+            self.answer(200, body, content_type=content_type, headers=headers)
+
+
+def _unwritten(_: Answer) -> Written:
+    raise RuntimeError("the application did not say how to write the answer")
 
 
 class Application(Protocol):

@@ -6,7 +6,7 @@ Structure is judged here (shapes, datatypes, sizes; HTTP 400); values are the co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -21,7 +21,8 @@ from shipway.domain.text import text_of
 from shipway.errors import MalformedRequest, Problem
 from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, RequestColumn, ServedVersion
-from shipway.serving.oip import (
+from shipway.serving.protocols.decoded import Decoded, Written
+from shipway.serving.protocols.oip import (
     BYTES,
     DATATYPES,
     NUMERIC,
@@ -34,8 +35,9 @@ from shipway.serving.oip import (
     decode_request,
     encode,
 )
-from shipway.serving.tensors import read_tensor, write_tensor
+from shipway.serving.protocols.tensors import read_tensor, write_tensor
 
+BINARY = b"application/octet-stream"
 _LIMIT = 100
 _ID_LENGTH = 128
 _NOTHING: frozenset[str] = frozenset()
@@ -46,15 +48,6 @@ class Wanted(msgspec.Struct, frozen=True):
 
     names: tuple[str, ...]
     binary: frozenset[str] = _NOTHING
-
-
-class Decoded(msgspec.Struct, frozen=True):
-    """A request as the predictor takes it, and how it is to be answered."""
-
-    id: str
-    columns: Mapping[str, RequestColumn]
-    rows: int
-    wanted: Wanted
 
 
 class Codec:
@@ -113,7 +106,7 @@ class Codec:
         request_id = self._id(request, faults)
         if faults:
             raise _malformed(faults)
-        return Decoded(request_id, columns, rows, wanted)
+        return Decoded(request_id, columns, rows, partial(self.encode, wanted))
 
     def _split(self, body: bytes | bytearray, json_length: int) -> tuple[InferRequest, memoryview]:
         if not 0 < json_length <= len(body):
@@ -185,8 +178,8 @@ class Codec:
 
     # ---- answers ----------------------------------------------------------------------------
 
-    def encode(self, answer: Answer, wanted: Wanted) -> tuple[bytes, int | None]:
-        """The body that tells *answer*, and the length of its JSON if binary tensors follow."""
+    def encode(self, wanted: Wanted, answer: Answer) -> Written:
+        """The bytes that tell the outputs *wanted* of *answer*."""
         outputs, blobs = [], []
         for name in wanted.names:
             data, shape = self._output(name, answer)
@@ -202,7 +195,10 @@ class Codec:
         if answer.warnings:
             response.parameters = {f"warning.{code}": n for code, n in answer.warnings.items()}
         body = encode(response)
-        return (b"".join((body, *blobs)), len(body)) if blobs else (body, None)
+        if not wanted.binary:
+            return Written(body)
+        length = b"Inference-Header-Content-Length: %d\r\n" % len(body)
+        return Written(b"".join((body, *blobs)), BINARY, length)
 
     def _output(self, name: str, answer: Answer) -> tuple[list[Any], list[int]]:
         rows = len(answer.prediction_ids)

@@ -1,0 +1,1 @@
+"""Each protocol that clients speak: requests into columns, answers into bytes."""

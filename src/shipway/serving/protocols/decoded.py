@@ -1,0 +1,32 @@
+"""What every protocol makes of a request, and how an answer to it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from shipway.inference.predictor import Answer, RequestColumns
+
+JSON = b"application/json"
+
+
+class Written(NamedTuple):
+    """The body of an answer, its media type, and further headers as whole lines."""
+
+    body: bytes
+    content_type: bytes = JSON
+    headers: bytes = b""
+
+
+Writer = Callable[[Answer], Written]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A request as the predictor takes it, and how its answer is to be written."""
+
+    id: str
+    columns: RequestColumns
+    rows: int
+    write: Writer
