@@ -110,13 +110,16 @@ class RequestChecker:
         """The arrays of the features in *columns*, or every fault that they have."""
         first = columns.get(self._first)
         if first.__class__ is list and 0 < len(first) <= SMALL_ROWS:
-            checked = self._small(columns, len(first))
+            checked = self.small(columns, len(first))
             if checked is not None:
                 return checked
         return self._careful(columns)
 
-    def _small(self, columns: Mapping[str, Values], rows: int) -> Checked | None:
-        """The request if it is clean, else None. Misses nothing, but explains nothing either."""
+    def small(self, columns: Mapping[str, Values], rows: int) -> Checked | None:
+        """The request of so many *rows* if it is clean, else None.
+
+        It misses nothing, but explains nothing either; :meth:`check` does both.
+        """
         context: dict[str, list[Scalar]] = {}
         soft: dict[str, int] = {}
         if len(columns) != len(self._names) and not self._small_context(

@@ -18,7 +18,8 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     """One request and its answer. A refused one has a ``code``, its ``rows``, and no outputs.
 
     ``columns`` holds the features, the time and the id columns as they were received, after
-    validation, each of length ``rows``. ``scores`` has one list a row for a multiclass model
+    validation, each of length ``rows``; features that came as a matrix are in ``matrix`` instead,
+    row after row under their ``names``. ``scores`` has one list a row for a multiclass model
     and one number a row otherwise: the probability of the positive class, or the value.
     ``latency_us`` is the time from the last byte of the request to the first of the answer.
     """
@@ -37,6 +38,15 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     scores: list[Any] = []  # msgspec decodes no union of two list types
     labels: list[Scalar] = []
     warnings: dict[str, int] = {}
+    names: tuple[str, ...] = ()
+    matrix: list[Scalar] = []
+
+    def by_column(self) -> dict[str, list[Scalar]]:
+        """What was received, column by column, in whichever form it is kept."""
+        if not self.names:
+            return self.columns
+        width = len(self.names)
+        return {name: self.matrix[at::width] for at, name in enumerate(self.names)}
 
 
 class EventSink(Protocol):

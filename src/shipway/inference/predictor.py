@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from time import perf_counter
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shipway.contract.requests import Checked, RequestChecker
+from shipway.contract.block import Layout, RowMajor
+from shipway.contract.requests import RequestChecker
 from shipway.contract.schema import Contract
+from shipway.contract.together import BatchChecker
 from shipway.domain.events import EventSink, PredictionEvent, Scalar
 from shipway.domain.model import ModelSpec
 from shipway.domain.names import prediction_id
@@ -24,6 +27,7 @@ from shipway.inference.decision import Decided, DecisionRule, not_a_prediction, 
 from shipway.runtimes.port import Columns, Model
 
 _NOTHING: Mapping[str, int] = {}
+_MANY = 64  # rows that stand for many at warm-up
 
 RequestColumn = Sequence[Scalar] | NDArray[np.generic]
 RequestColumns = Mapping[str, RequestColumn]
@@ -72,11 +76,33 @@ class Answer:
 Outcome = Answer | ShipwayError
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a model answered at warm-up: seconds for one row, and rows a second for many."""
+
+    one_row_s: float = 0.0
+    rows_per_s: float = float("inf")
+
+    def seconds(self, rows: int) -> float:
+        """About how long *rows* rows take."""
+        return self.one_row_s + (rows - 1) / self.rows_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    """A request that the model may see."""
+
+    request: Request
+    columns: Columns
+    rows: int
+    warnings: Mapping[str, int]
+
+
 class Predictor:
     """Answers requests with one version of one model, and keeps an event of each.
 
     ``status_of`` gives the status that an error is recorded with; the transport owns that table.
-    Call it from one thread at a time.
+    Call it from one thread at a time. ``pace`` is known after :meth:`warm_up`.
     """
 
     def __init__(
@@ -92,12 +118,19 @@ class Predictor:
         self.rule = DecisionRule.of(
             served.spec, threshold=served.threshold, positive=served.positive
         )
+        self.pace = Pace()
         self._checker = RequestChecker(served.contract)
+        self._together = BatchChecker(served.contract, self._checker)
         self._recorded = frozenset(column.name for column in served.contract.request_columns)
         self._model = model
         self._sink = sink
         self._clock_ns = clock_ns
         self._status_of = status_of
+
+    @property
+    def layout(self) -> Layout | None:
+        """The order of the features in a matrix, None where a request cannot be one."""
+        return self._together.layout
 
     def predict(self, requests: Sequence[Request]) -> list[Outcome]:
         """The outcome of each request, in order, from one call of the model.
@@ -106,27 +139,36 @@ class Predictor:
         or whose rows the model cannot answer, gets its error and does not touch the others.
         Raises only what the sink raises (:class:`~shipway.errors.StoreError`).
         """
-        outcomes: list[Outcome | None] = [None] * len(requests)
-        rows = [0] * len(requests)
-        good: list[tuple[int, Checked]] = []
-        for position, request in enumerate(requests):
+        outcomes = self.answer(requests)
+        self.record(requests, outcomes)
+        return outcomes
+
+    def answer(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The same without events: :meth:`record` keeps them, in the thread that owns the sink."""
+        if not requests:
+            return []
+        clean = self._together.check([request.columns for request in requests])
+        if clean is not None:
             try:
-                checked = self._checker.check(request.columns)
-            except ShipwayError as error:
-                outcomes[position] = error
-                rows[position] = _rows_of(request)
-                continue
-            rows[position] = checked.rows
-            if checked.violations:
-                outcomes[position] = checked.error(f"the request to {self.served.ref}")
-            else:
-                good.append((position, checked))
-        answered = self._answer([(requests[position], checked) for position, checked in good])
-        for (position, _), outcome in zip(good, answered, strict=True):
-            outcomes[position] = outcome
-        settled = [outcome for outcome in outcomes if outcome is not None]
-        self._record(requests, settled, rows)
-        return settled
+                return self._answers(
+                    clean.columns,
+                    [
+                        _Admitted(request, clean.columns, rows, _NOTHING)
+                        for request, rows in zip(requests, clean.rows, strict=True)
+                    ],
+                )
+            except PredictionFailed as error:
+                if len(requests) == 1:
+                    return [error]
+        return self._answer_each(requests)
+
+    def record(self, requests: Sequence[Request], outcomes: Sequence[Outcome]) -> None:
+        """Keep an event of each of *requests*; raises what the sink raises."""
+        rows = [
+            len(outcome.prediction_ids) if isinstance(outcome, Answer) else rows_of(request)
+            for request, outcome in zip(requests, outcomes, strict=True)
+        ]
+        self._record(requests, outcomes, rows)
 
     def record_refused(
         self, requests: Sequence[Request], errors: Sequence[ShipwayError], rows: Sequence[int]
@@ -138,56 +180,93 @@ class Predictor:
         """Scores and labels of encoded *columns*, without check and without events."""
         return predict_columns(self._model, self.rule, columns)
 
-    def warm_up(self, calls: int = 3) -> None:
-        """Predict the contract's example row *calls* times, so that no client pays for the first.
+    def warm_up(self, calls: int = 5) -> None:
+        """Predict the contract's example row again and again, so that no client pays for it.
 
-        Raises :class:`~shipway.errors.PredictionFailed` if the model cannot answer it. A contract
-        whose columns have no (valid) examples is answered with nothing.
+        Sets ``pace``. Raises :class:`~shipway.errors.PredictionFailed` if the model cannot answer
+        it. A contract whose columns have no (valid) examples is answered with nothing.
         """
-        example = {column.name: [column.example] for column in self.served.contract.features}
-        checked = self._checker.check(example)
+        features = self.served.contract.features
+        checked = self._checker.check({column.name: [column.example] for column in features})
         if checked.violations:
             return
+        one = self._timed(checked.columns, calls)
+        many = {name: np.repeat(values, _MANY) for name, values in checked.columns.items()}
+        several = self._timed(many, calls)
+        self.pace = Pace(one, (_MANY - 1) / max(several - one, 1e-9))
+
+    def _timed(self, columns: Columns, calls: int) -> float:
+        """Seconds of the median of so many calls; the first, which may set up, is not counted."""
+        times = []
         for _ in range(calls):
-            self.predict_columns(checked.columns)
+            began = perf_counter()
+            self.predict_columns(columns)
+            times.append(perf_counter() - began)
+        return sorted(times[1:])[(calls - 1) // 2]
 
     def close(self) -> None:
         """Close the model; predicting afterwards is an error."""
         self._model.close()
 
-    def _answer(self, good: list[tuple[Request, Checked]]) -> list[Outcome]:
+    def _answer_each(self, requests: Sequence[Request]) -> list[Outcome]:
+        """Check each request by itself; what is in order goes to the model together."""
+        outcomes: list[Outcome | None] = [None] * len(requests)
+        good: list[_Admitted] = []
+        places: list[int] = []
+        for position, request in enumerate(requests):
+            try:
+                checked = self._checker.check(request.columns)
+            except ShipwayError as error:
+                outcomes[position] = error
+                continue
+            if checked.violations:
+                outcomes[position] = checked.error(f"the request to {self.served.ref}")
+            else:
+                warnings = checked.warnings or _NOTHING
+                good.append(_Admitted(request, checked.columns, checked.rows, warnings))
+                places.append(position)
+        for position, outcome in zip(places, self._answer_good(good), strict=True):
+            outcomes[position] = outcome
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _answer_good(self, good: list[_Admitted]) -> list[Outcome]:
         """One call for all; where that fails, one each, so that only the poisonous one does."""
         if not good:
             return []
         try:
-            raw = self._call(_joined([checked.columns for _, checked in good]), good)
+            return self._answers(_joined([one.columns for one in good]), good)
         except PredictionFailed as error:
             if len(good) == 1:
                 return [error]
-            return [outcome for one in good for outcome in self._answer([one])]
+            return [outcome for one in good for outcome in self._answer_good([one])]
+
+    def _answers(self, columns: Columns, good: list[_Admitted]) -> list[Outcome]:
+        """What the model says of *columns*, which are those of *good* one after the other."""
+        ends = list(accumulate(one.rows for one in good))
+        raw = self._call(columns, ends[-1])
         bad = self.rule.bad_rows(raw)
         decided = self.rule.decide(raw)
         scores, labels = decided.scores.tolist(), decided.labels.tolist()
-        ends = list(accumulate(checked.rows for _, checked in good))
         outcomes: list[Outcome] = []
-        for (request, checked), end in zip(good, ends, strict=True):
-            start = end - checked.rows
+        for one, end in zip(good, ends, strict=True):
+            start = end - one.rows
             if bad is not None and bad[start:end].any():
                 outcomes.append(not_a_prediction(raw[start:end], bad[start:end]))
                 continue
+            name = one.request.id
             outcomes.append(
                 Answer(
-                    request.id,
+                    name,
                     self.served.number,
                     scores[start:end],
                     labels[start:end],
-                    [prediction_id(request.id, row) for row in range(checked.rows)],
-                    checked.warnings or _NOTHING,
+                    [prediction_id(name, row) for row in range(one.rows)],
+                    one.warnings,
                 )
             )
         return outcomes
 
-    def _call(self, columns: Columns, good: list[tuple[Request, Checked]]) -> NDArray[np.float64]:
+    def _call(self, columns: Columns, rows: int) -> NDArray[np.float64]:
         try:
             raw = np.asarray(self._model.predict(columns), dtype=np.float64)
         except PredictionFailed:
@@ -197,7 +276,7 @@ class Predictor:
                 f"{self.served.ref} raised {type(error).__name__}",
                 next_step="look at the server's log; roll back if it does so for good requests",
             ) from error
-        self.rule.check_shape(raw, sum(checked.rows for _, checked in good))
+        self.rule.check_shape(raw, rows)
         return raw
 
     def _record(
@@ -215,6 +294,7 @@ class Predictor:
         served = self.served
         latency_us = max(0, now_ns - request.received_at_ns) // 1000  # a clock may be set back
         if isinstance(outcome, Answer):
+            columns, names, matrix = self._received(request.columns)
             return PredictionEvent(
                 request_id=request.id,
                 received_at_ns=request.received_at_ns,
@@ -224,10 +304,12 @@ class Predictor:
                 caller=request.caller,
                 rows=rows,
                 latency_us=latency_us,
-                columns=self._received(request),
+                columns=columns,
                 scores=outcome.scores,
                 labels=outcome.labels,
                 warnings=dict(outcome.warnings),
+                names=names,
+                matrix=matrix,
             )
         return PredictionEvent(
             request_id=request.id,
@@ -242,27 +324,39 @@ class Predictor:
             code=outcome.code,
         )
 
-    def _received(self, request: Request) -> dict[str, list[Scalar]]:
+    def _received(
+        self, columns: RequestColumns
+    ) -> tuple[dict[str, list[Scalar]], tuple[str, ...], list[Scalar]]:
+        """What an event keeps of *columns*: by column, or names and a matrix."""
+        if isinstance(columns, RowMajor):
+            return {}, columns.layout.names, _as_list(columns.numbers)
         recorded = self._recorded
-        return {
-            name: values if isinstance(values, list) else _as_list(values)
-            for name, values in request.columns.items()
-            if name in recorded
-        }
+        return (
+            {
+                name: values if isinstance(values, list) else _as_list(values)
+                for name, values in columns.items()
+                if name in recorded
+            },
+            (),
+            [],
+        )
 
 
-def _joined(parts: list[dict[str, NDArray[np.generic]]]) -> Columns:
+def _joined(parts: list[Columns]) -> Columns:
     if len(parts) == 1:
         return parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _rows_of(request: Request) -> int:
+def rows_of(request: Request) -> int:
+    """How many rows *request* has, or seems to have if its columns differ."""
     return max((len(values) for values in request.columns.values()), default=0)
 
 
 def _as_list(values: RequestColumn) -> list[Scalar]:
     """*values* as plain Python values; a missing number is None, as it is in JSON."""
+    if isinstance(values, list):
+        return values
     if isinstance(values, np.ndarray):
         plain: list[Scalar] = values.tolist()
         return [None if value != value else value for value in plain]  # noqa: PLR0124  NaN

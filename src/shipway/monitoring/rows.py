@@ -76,6 +76,7 @@ def to_frame(
     if not events:
         return empty()
     spans = [_span(event) for event in events]
+    columns = [event.by_column() for event in events]
     requests = pl.DataFrame(
         {
             "request_id": [event.request_id for event in events],
@@ -103,12 +104,12 @@ def to_frame(
     )
     received = frame["received_at"]
     frame = frame.with_columns(
-        _moments(events, spans, time_columns or {}, received).alias("event_time"),
+        _moments(events, columns, spans, time_columns or {}, received).alias("event_time"),
         *_scores(events, spans),
         series("label", _spread(spans, (e.labels if _answered(e) else [] for e in events))),
         *(
-            series(INPUT + name, _spread(spans, (e.columns.get(name, []) for e in events)))
-            for name in _column_names(events)
+            series(INPUT + name, _spread(spans, (given.get(name, []) for given in columns)))
+            for name in dict.fromkeys(name for given in columns for name in given)
         ),
     )
     return frame.select(*META, "label", *(c for c in frame.columns if c.startswith(INPUT)))
@@ -180,10 +181,6 @@ def _spread(spans: Sequence[int], columns: Iterable[Sequence[Any]]) -> list[Any]
     return values
 
 
-def _column_names(events: Iterable[PredictionEvent]) -> list[str]:
-    return list(dict.fromkeys(name for event in events for name in event.columns))
-
-
 def _scores(events: Sequence[PredictionEvent], spans: Sequence[int]) -> tuple[pl.Series, pl.Series]:
     values = _spread(spans, (event.scores if _answered(event) else [] for event in events))
     single = [None if isinstance(value, list) else value for value in values]
@@ -196,13 +193,18 @@ def _scores(events: Sequence[PredictionEvent], spans: Sequence[int]) -> tuple[pl
 
 def _moments(
     events: Sequence[PredictionEvent],
+    columns: Sequence[Mapping[str, list[Scalar]]],
     spans: Sequence[int],
     time_columns: Mapping[str, str],
     received: pl.Series,
 ) -> pl.Series:
     """The event time of each row."""
     known: dict[Scalar, datetime | None] = {}
-    values = _spread(spans, (e.columns.get(time_columns.get(e.model, ""), []) for e in events))
+    times = (
+        given.get(time_columns.get(event.model, ""), [])
+        for event, given in zip(events, columns, strict=True)
+    )
+    values = _spread(spans, times)
     moments: list[datetime | None] = []
     for value in values:
         if value not in known:

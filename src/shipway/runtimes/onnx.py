@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shipway.contract.block import Block
 from shipway.domain.model import Kind, ModelSpec
 from shipway.errors import MissingPackage, ModelFileError, PredictionFailed, ShipwayError
 from shipway.runtimes.answers import checked, failed, rows_of
@@ -68,6 +69,7 @@ class OnnxModel:
         self._run: Any = session.run
         self._outputs = [str(spec.options["output"])]
         self._missing = spec.options.get("missing_string")
+        self._names = tuple(one.name for one in spec.inputs)
         self._matrix: Tensor | None = None
         if spec.options.get("layout") == "matrix":
             self._matrix = session.inputs[0]
@@ -88,7 +90,8 @@ class OnnxModel:
     def predict(self, columns: Columns) -> NDArray[np.float64]:
         """Class probabilities of shape (n, classes), or values of shape (n,)."""
         raw = self.run(columns, self._outputs)[0]
-        return checked(self.spec, raw, len(columns[self.spec.inputs[0].name]))
+        rows = len(columns.matrix if isinstance(columns, Block) else columns[self._names[0]])
+        return checked(self.spec, raw, rows)
 
     def run(self, columns: Columns, outputs: list[str]) -> list[Any]:
         """What the graph gives under the names *outputs*, as it gives it."""
@@ -128,8 +131,10 @@ class OnnxModel:
         return feeds
 
     def _table(self, tensor: Tensor, columns: Columns) -> dict[str, NDArray[Any]]:
-        rows = rows_of(self.spec, columns)
         dtype = _dtype(tensor)
+        if isinstance(columns, Block) and columns.layout.names == self._names:
+            return {tensor.name: columns.matrix.astype(dtype, copy=False)}
+        rows = rows_of(self.spec, columns)
         table: NDArray[Any] = np.empty((rows, len(self.spec.inputs)), dtype=dtype)
         for position, one in enumerate(self.spec.inputs):
             values: NDArray[Any] = columns[one.name]

@@ -22,6 +22,7 @@ NUMERIC = frozenset(
         "FP16", "BF16", "FP32", "FP64",
     }
 )  # fmt: skip
+NUMBERS = NUMERIC - {"BOOL"}
 BYTES = frozenset({"BYTES"})
 DATATYPES = NUMERIC | BYTES
 

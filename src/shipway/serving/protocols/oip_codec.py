@@ -7,11 +7,13 @@ Structure is judged here (shapes, datatypes, sizes; HTTP 400); values are the co
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from shipway.contract.block import Layout
 from shipway.contract.schema import Column, Role
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
@@ -20,7 +22,7 @@ from shipway.domain.names import new_id
 from shipway.domain.text import text_of
 from shipway.errors import MalformedRequest, Problem
 from shipway.inference.decision import DecisionRule
-from shipway.inference.predictor import Answer, RequestColumn, ServedVersion
+from shipway.inference.predictor import Answer, RequestColumn, RequestColumns, ServedVersion
 from shipway.serving.protocols.decoded import Decoded, Written
 from shipway.serving.protocols.oip import (
     BYTES,
@@ -35,6 +37,7 @@ from shipway.serving.protocols.oip import (
     decode_request,
     encode,
 )
+from shipway.serving.protocols.oip_sight import NumbersRequest, read_columns, read_numbers
 from shipway.serving.protocols.tensors import read_tensor, write_tensor
 
 BINARY = b"application/octet-stream"
@@ -71,6 +74,9 @@ class Codec:
         }
         self._all = Wanted(tuple(self._datatypes))
         self._number = str(served.number)
+        self._layout = Layout.of(served.contract)
+        self._score = score
+        self._text = self._answer_text()
 
     # ---- requests ---------------------------------------------------------------------------
 
@@ -79,11 +85,15 @@ class Codec:
 
         Raises :class:`~shipway.errors.MalformedRequest` with every structural fault.
         """
-        if json_length is None:
-            request = decode_request(body)
-            blobs = memoryview(b"")
-        else:
+        blobs = memoryview(b"")
+        if json_length is not None:
             request, blobs = self._split(body, json_length)
+        else:
+            if self._layout is not None and (numbers := read_numbers(body, self._layout)):
+                return self._decoded(*numbers, numbers[1].rows)
+            request = decode_request(body)
+            if seen := read_columns(request, self._allowed):
+                return self._decoded(request, *seen)
         faults: list[Problem] = []
         columns: dict[str, RequestColumn] = {}
         rows = -1
@@ -102,11 +112,24 @@ class Codec:
             _fault(faults, "", f"{len(blobs)} bytes follow the last binary tensor")
         if not request.inputs or rows == 0:
             _fault(faults, "", "there is no row to predict")
-        wanted = self._wanted(request, faults)
-        request_id = self._id(request, faults)
+        return self._decoded(request, columns, rows, faults)
+
+    def _decoded(
+        self,
+        request: InferRequest | NumbersRequest,
+        columns: RequestColumns,
+        rows: int,
+        faults: list[Problem] | None = None,
+    ) -> Decoded:
+        """The request with its id and the outputs that it wants, unless there are faults."""
+        faults = [] if faults is None else faults
+        plain = request.outputs is None and request.parameters is None
+        wanted = self._all if plain else self._wanted(request, faults)
+        request_id = self._id(request, faults) if request.id else new_id()
         if faults:
             raise _malformed(faults)
-        return Decoded(request_id, columns, rows, partial(self.encode, wanted))
+        write = self._tell_all if wanted is self._all else partial(self.encode, wanted)
+        return Decoded(request_id, columns, rows, write)
 
     def _split(self, body: bytes | bytearray, json_length: int) -> tuple[InferRequest, memoryview]:
         if not 0 < json_length <= len(body):
@@ -153,7 +176,7 @@ class Codec:
             _fault(faults, tensor.name, str(error))
             return None, blobs[size:]
 
-    def _wanted(self, request: InferRequest, faults: list[Problem]) -> Wanted:
+    def _wanted(self, request: InferRequest | NumbersRequest, faults: list[Problem]) -> Wanted:
         all_binary = bool((request.parameters or {}).get("binary_data_output", False))
         if not request.outputs:
             return Wanted(self._all.names, frozenset(self._all.names)) if all_binary else self._all
@@ -168,10 +191,8 @@ class Codec:
                 binary.add(output.name)
         return Wanted(tuple(dict.fromkeys(names)), frozenset(binary))
 
-    def _id(self, request: InferRequest, faults: list[Problem]) -> str:
-        given = request.id
-        if not given:
-            return new_id()
+    def _id(self, request: InferRequest | NumbersRequest, faults: list[Problem]) -> str:
+        given = request.id or ""
         if len(given) > _ID_LENGTH or not given.isprintable():
             _fault(faults, "", f"the id is longer than {_ID_LENGTH} or has unprintable characters")
         return given
@@ -200,6 +221,20 @@ class Codec:
         length = b"Inference-Header-Content-Length: %d\r\n" % len(body)
         return Written(b"".join((body, *blobs)), BINARY, length)
 
+    def _tell_all(self, answer: Answer) -> Written:
+        """The same as :meth:`encode` of all outputs, from a text that was made beforehand."""
+        if answer.warnings:
+            return self.encode(self._all, answer)
+        rows = len(answer.prediction_ids)
+        scores: list[Any] = answer.scores
+        if self._score == "probabilities":
+            scores = list(chain.from_iterable(scores))
+        parts = (encode(answer.labels), encode(scores), encode(answer.prediction_ids))
+        label, score, ids = parts
+        return Written(
+            self._text % (encode(answer.request_id), rows, label, rows, score, rows, ids)
+        )
+
     def _output(self, name: str, answer: Answer) -> tuple[list[Any], list[int]]:
         rows = len(answer.prediction_ids)
         if name == "label":
@@ -210,6 +245,18 @@ class Codec:
             return answer.scores, [rows]
         flat = [value for row in answer.scores for value in row]  # type: ignore[union-attr]
         return flat, [rows, len(self._rule.values)]
+
+    def _answer_text(self) -> bytes:
+        """The JSON of an answer of all outputs, with places for what each answer differs in."""
+        start = encode({"model_name": self._served.model, "model_version": self._number})
+        outputs = []
+        for name, datatype in self._datatypes.items():
+            shape = f"%d,{self._width}" if name == "probabilities" else "%d"
+            outputs.append(
+                f'{{"name":"{name}","datatype":"{datatype}","shape":[{shape}],"data":%b}}'
+            )
+        text = start[:-1].replace(b"%", b"%%") + b',"id":%b,"outputs":['
+        return text + ",".join(outputs).encode() + b"]}"
 
     # ---- metadata ---------------------------------------------------------------------------
 
