@@ -69,7 +69,18 @@ def served_version(
         spec=manifest.spec,
         threshold=manifest.threshold,
         positive=manifest.objectives.positive,
+        latency_p99_s=_latency_p99_s(manifest),
     )
+
+
+def _latency_p99_s(manifest: Manifest) -> float | None:
+    """The strictest objective for the 99th percentile of latency, in seconds."""
+    targets = [
+        one.at_most / 1000
+        for one in manifest.objectives.objectives
+        if one.metric == "latency_p99_ms" and one.at_most is not None
+    ]
+    return min(targets, default=None)
 
 
 def predictor_from(

@@ -56,6 +56,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
             request_timeout_s=self.serve.request_timeout_s,
             header_timeout_s=self.serve.header_timeout_s,
             queue_rows=self.serve.queue_rows,
+            queue_s=self.serve.queue_s,
         )
 
 

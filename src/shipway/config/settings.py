@@ -154,8 +154,18 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 10.0
     queue_rows: Annotated[
         Count,
-        Meta(description="rows that may wait in one worker before it says 503", extra=_ADVANCED),
+        Meta(
+            description="rows that may wait for a model in one worker before it says 503",
+            extra=_ADVANCED,
+        ),
     ] = 100_000
+    queue_s: Annotated[
+        Seconds,
+        Meta(
+            description="wait for a model, as far as it is known, beyond which a worker says 503",
+            extra=_ADVANCED,
+        ),
+    ] = 1.0
     drain_wait_s: Annotated[
         NotNegativeSeconds,
         Meta(

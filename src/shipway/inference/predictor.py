@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from statistics import median
 from time import perf_counter
 
 import msgspec
@@ -27,14 +28,33 @@ from shipway.inference.decision import Decided, DecisionRule, not_a_prediction, 
 from shipway.runtimes.port import Columns, Model
 
 _NOTHING: Mapping[str, int] = {}
-_MANY = 64  # rows that stand for many at warm-up
+_PACED_ROWS = (32, 256)
+_LONGEST_PACED_S = 0.25
 
 RequestColumn = Sequence[Scalar] | NDArray[np.generic]
 RequestColumns = Mapping[str, RequestColumn]
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """How fast a version answers, measured at its warm-up; zeros before that.
+
+    ``one_row_s`` is the median time of a lone row, ``rows_per_s`` the rate of the largest batch
+    that was tried. Both are of the model and the decision, without anything of the transport.
+    """
+
+    one_row_s: float = 0.0
+    rows_per_s: float = 0.0
+
+    def seconds(self, rows: int) -> float:
+        """About how long *rows* rows take; 0 where it is not known."""
+        return max(self.one_row_s, rows / self.rows_per_s) if self.rows_per_s else 0.0
+
+
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """What a predictor needs to know of the version that it answers with."""
+    """What a predictor needs to know of the version that it answers with.
+
+    ``latency_p99_s`` is its objective for that, where it has one.
+    """
 
     endpoint: str
     model: str
@@ -44,6 +64,7 @@ class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):
     spec: ModelSpec
     threshold: float | None = None
     positive: str | None = None
+    latency_p99_s: float | None = None
 
     @property
     def ref(self) -> str:
@@ -74,18 +95,6 @@ class Answer:
 
 
 Outcome = Answer | ShipwayError
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a model answered at warm-up: seconds for one row, and rows a second for many."""
-
-    one_row_s: float = 0.0
-    rows_per_s: float = float("inf")
-
-    def seconds(self, rows: int) -> float:
-        """About how long *rows* rows take."""
-        return self.one_row_s + (rows - 1) / self.rows_per_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,29 +189,35 @@ class Predictor:
         """Scores and labels of encoded *columns*, without check and without events."""
         return predict_columns(self._model, self.rule, columns)
 
-    def warm_up(self, calls: int = 5) -> None:
-        """Predict the contract's example row again and again, so that no client pays for it.
+    def warm_up(self, calls: int = 3) -> Pace:
+        """Predict the contract's example row, so that no client pays for the first; the pace of it.
 
-        Sets ``pace``. Raises :class:`~shipway.errors.PredictionFailed` if the model cannot answer
-        it. A contract whose columns have no (valid) examples is answered with nothing.
+        The row is predicted *calls* times alone and as often repeated in a batch, while a batch
+        is not expected to take over a quarter of a second. Raises
+        :class:`~shipway.errors.PredictionFailed` if the model cannot answer. A contract whose
+        columns have no (valid) examples is answered with nothing, and its pace stays unknown.
         """
-        features = self.served.contract.features
-        checked = self._checker.check({column.name: [column.example] for column in features})
+        example = {column.name: [column.example] for column in self.served.contract.features}
+        checked = self._checker.check(example)
         if checked.violations:
-            return
-        one = self._timed(checked.columns, calls)
-        many = {name: np.repeat(values, _MANY) for name, values in checked.columns.items()}
-        several = self._timed(many, calls)
-        self.pace = Pace(one, (_MANY - 1) / max(several - one, 1e-9))
+            return self.pace
+        one_row_s = self._median_s(checked.columns, calls)
+        pace = Pace(one_row_s, 1 / one_row_s)
+        for rows in _PACED_ROWS:
+            if rows / pace.rows_per_s > _LONGEST_PACED_S:
+                break
+            batch = {name: np.repeat(values, rows) for name, values in checked.columns.items()}
+            pace = Pace(one_row_s, rows / self._median_s(batch, calls))
+        self.pace = pace
+        return pace
 
-    def _timed(self, columns: Columns, calls: int) -> float:
-        """Seconds of the median of so many calls; the first, which may set up, is not counted."""
+    def _median_s(self, columns: Columns, calls: int) -> float:
         times = []
         for _ in range(calls):
             began = perf_counter()
             self.predict_columns(columns)
             times.append(perf_counter() - began)
-        return sorted(times[1:])[(calls - 1) // 2]
+        return max(median(times), 1e-9)
 
     def close(self) -> None:
         """Close the model; predicting afterwards is an error."""

@@ -1,61 +1,29 @@
 """Drain batching: what arrives in one turn of the loop is one call of the model.
 
-Nobody waits for a batch window, and a lone request pays nothing. The queue is bounded in rows;
-what finds no place is refused at once, and what is past its deadline or whose client has left is
-never given to the model.
+Nobody waits for a batch window, and a lone request pays nothing. A model whose call would hold up
+the loop runs in a thread, and the next batch gathers while it is busy. What is past its deadline
+or whose client has left is never given to the model.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from time import perf_counter
-from typing import Protocol
-from weakref import WeakKeyDictionary
 
-from shipway.errors import DeadlineExceeded, ModelError, Overloaded, PredictionFailed, ShipwayError
-from shipway.inference.predictor import Answer, Outcome, Predictor, Request
-from shipway.serving.counters import Counter, CounterFile
+from shipway.errors import ModelError, PredictionFailed, ShipwayError
+from shipway.inference.predictor import Outcome, Predictor, Request
+from shipway.serving.counters import CounterFile
+from shipway.serving.lanes import Batch, Lane, Place, Waiting, late
 from shipway.serving.protocols.decoded import Decoded
-from shipway.serving.statuses import http_status
+
+__all__ = ["Batcher", "Place"]
 
 _log = logging.getLogger(__name__)
-
-
-class Place(Protocol):
-    """Where the outcome of one request goes; used on the loop's thread alone.
-
-    ``received`` and ``deadline`` are in the loop's seconds.
-    """
-
-    caller: str
-    received: float
-    received_at_ns: int
-    deadline: float
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether nobody waits for the outcome any more."""
-
-    def settle(self, outcome: Outcome) -> None:
-        """Answer with *outcome*; called once."""
-
-
-@dataclass(slots=True)
-class _Waiting:
-    place: Place
-    request: Request
-    rows: int
-
-
-@dataclass(slots=True)
-class _Group:
-    """What waits for one predictor, and what was turned away from it in the same turn."""
-
-    waiting: list[_Waiting] = field(default_factory=list)
-    turned_away: list[tuple[Request, ShipwayError, int]] = field(default_factory=list)
+_THREADS = 16
 
 
 class Batcher:
@@ -65,108 +33,152 @@ class Batcher:
         self,
         *,
         queue_rows: int,
+        queue_s: float,
         counters: CounterFile,
         clock: Callable[[], float],
     ) -> None:
-        self._limit = queue_rows
+        self._make_lane = partial(
+            Lane, counters=counters, clock=clock, queue_rows=queue_rows, queue_s=queue_s
+        )
         self._clock = clock
-        self._counters = counters
-        self._figures: WeakKeyDictionary[Predictor, _Figures] = WeakKeyDictionary()
-        self._groups: dict[Predictor, _Group] = {}
-        self._rows = 0
+        self._lanes: dict[Predictor, Lane] = {}
+        self._called: list[Lane] = []
+        self._threads: ThreadPoolExecutor | None = None
 
     def add(self, place: Place, decoded: Decoded, predictor: Predictor) -> None:
-        """Let *decoded* wait for the model; raises Overloaded if the queue is full.
-
-        A request larger than the whole queue is taken when it is alone.
-        """
-        request = Request(decoded.id, decoded.columns, place.caller, place.received_at_ns)
-        group = self._group(predictor)
-        if self._rows and self._rows + decoded.rows > self._limit:
-            error = self._overloaded()
-            empty = Request(request.id, {}, request.caller, request.received_at_ns)
-            group.turned_away.append((empty, error, decoded.rows))
-            raise error
-        self._rows += decoded.rows
-        group.waiting.append(_Waiting(place, request, decoded.rows))
-
-    def _group(self, predictor: Predictor) -> _Group:
-        if not self._groups:
+        """Let *decoded* wait for the model; raises Overloaded if there is no room or no time."""
+        lane = self._lanes.get(predictor)
+        if lane is None:
+            lane = self._lanes[predictor] = self._make_lane(predictor)
+        if not self._called:
             asyncio.get_running_loop().call_soon(self._drain)
-        group = self._groups.get(predictor)
-        if group is None:
-            group = self._groups[predictor] = _Group()
-        return group
+        self._called.append(lane)
+        request = Request(decoded.id, decoded.columns, place.caller, place.received_at_ns)
+        lane.add(Waiting(place, request, decoded.rows))
+
+    def forget(self, kept: Iterable[Predictor]) -> bool:
+        """Drop the lanes of all but *kept*; False while one of them still has work."""
+        known = set(kept)
+        gone = [one for one in self._lanes if one not in known]
+        for predictor in gone:
+            if self._lanes[predictor].idle:
+                del self._lanes[predictor]
+        return all(one not in self._lanes for one in gone)
+
+    def close(self) -> None:
+        """Let go of the threads; what they still run is not waited for."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _drain(self) -> None:
-        groups, self._groups, self._rows = self._groups, {}, 0
-        for predictor, group in groups.items():
-            figures = self._figures.get(predictor)
-            if figures is None:
-                figures = self._figures[predictor] = _Figures(self._counters, predictor)
-            self._answer(predictor, group, figures)
+        called, self._called = self._called, []
+        for lane in dict.fromkeys(called):
+            self._serve(lane)
 
-    def _answer(self, predictor: Predictor, group: _Group, figures: _Figures) -> None:
+    def _serve(self, lane: Lane) -> None:
+        """Begin the next call for *lane*, unless one is under way."""
+        if lane.turned_away:
+            turned_away, lane.turned_away = lane.turned_away, []
+            requests, errors, rows = zip(*turned_away, strict=True)
+            self._record_refused(lane, requests, errors, rows)
+        if lane.busy:
+            return
+        batch = lane.take()
+        self._answer_late(lane, batch.late)
+        if not batch.due:
+            return
+        if lane.runs_inline(batch):
+            self._finish(lane, batch, *_timed(lane.predictor, batch))
+            if not lane.idle:
+                self._call_again(lane)
+        else:
+            lane.busy = True
+            self._in_thread(lane, batch)
+
+    def _call_again(self, lane: Lane) -> None:
+        if not self._called:
+            asyncio.get_running_loop().call_soon(self._drain)
+        self._called.append(lane)
+
+    def _in_thread(self, lane: Lane, batch: Batch) -> None:
+        loop = asyncio.get_running_loop()
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="model")
+
+        def finish(outcomes: list[Outcome], seconds: float) -> None:
+            lane.busy = False
+            self._finish(lane, batch, outcomes, seconds)
+            self._serve(lane)
+
+        def run() -> None:
+            outcomes, seconds = _timed(lane.predictor, batch)
+            try:
+                loop.call_soon_threadsafe(finish, outcomes, seconds)
+            except RuntimeError:
+                return  # the loop has ended; nobody waits any more
+
+        self._threads.submit(run)
+
+    def _finish(self, lane: Lane, batch: Batch, outcomes: list[Outcome], seconds: float) -> None:
+        """Remember a batch, then let everybody know: events come before answers."""
+        figures = lane.figures
+        _log_fault(lane.predictor, outcomes)
+        figures.count_batch(batch.rows, seconds)
+        outcomes = _recorded(lane.predictor, batch, outcomes)
         now = self._clock()
-        due: list[_Waiting] = []
-        late: list[_Waiting] = []
-        for one in group.waiting:
-            if one.place.abandoned:
-                continue
-            (due if now < one.place.deadline else late).append(one)
-        turned_away = [
-            *group.turned_away,
-            *((one.request, _late(), one.rows) for one in late),
-        ]
-        began = perf_counter()
-        outcomes = self._outcomes(predictor, due)
-        _log_fault(predictor, outcomes)
-        if due:
-            figures.count_batch(sum(one.rows for one in due), perf_counter() - began)
-        if turned_away:
-            self._record(predictor, turned_away, figures)
-        for one in late:
-            one.place.settle(_late())
-        now = self._clock()
-        for one, outcome in zip(due, outcomes, strict=True):
-            figures.count(outcome, one.rows, now - one.place.received)
-            one.place.settle(outcome)
+        for one, outcome in zip(batch.due, outcomes, strict=True):
+            place = one.place
+            figures.count(outcome, one.rows, now - place.received)
+            place.settle(outcome)
 
-    def _outcomes(self, predictor: Predictor, due: list[_Waiting]) -> list[Outcome]:
-        """One outcome each, whatever happens: no request may be left without an answer."""
-        if not due:
-            return []
-        try:
-            return predictor.predict([one.request for one in due])
-        except ShipwayError as error:
-            return [error] * len(due)
-        except Exception:  # an outermost loop: a fault of ours must not end the worker
-            _log.exception("predicting failed", extra={"version": predictor.served.ref})
-            failed = PredictionFailed(
-                "the server failed to predict", next_step="look at the server's log"
-            )
-            return [failed] * len(due)
+    def _answer_late(self, lane: Lane, ones: list[Waiting]) -> None:
+        if not ones:
+            return
+        errors = [late() for _ in ones]
+        self._record_refused(lane, [one.request for one in ones], errors, [o.rows for o in ones])
+        for one, error in zip(ones, errors, strict=True):
+            one.place.settle(error)
 
-    def _record(
+    def _record_refused(
         self,
-        predictor: Predictor,
-        turned_away: list[tuple[Request, ShipwayError, int]],
-        figures: _Figures,
+        lane: Lane,
+        requests: Iterable[Request],
+        errors: Iterable[ShipwayError],
+        rows: Iterable[int],
     ) -> None:
-        requests, errors, rows = zip(*turned_away, strict=True)
-        for error in errors:
-            figures.count(error, 0, 0.0)
+        told = tuple(errors)
+        for error in told:
+            lane.figures.count(error, 0, 0.0)
         try:
-            predictor.record_refused(requests, errors, rows)
+            lane.predictor.record_refused(tuple(requests), told, tuple(rows))
         except ShipwayError as error:
             _log.warning("an event was lost: %s", error.message)
 
-    def _overloaded(self) -> Overloaded:
-        return Overloaded(
-            f"{self._rows} rows wait for the model already",
-            next_step="try again after Retry-After seconds, or raise serve.queue_rows",
-            retry_after_s=1,
-        )
+
+def _timed(predictor: Predictor, batch: Batch) -> tuple[list[Outcome], float]:
+    """One outcome each, whatever happens: no request may be left without an answer."""
+    began = perf_counter()
+    try:
+        outcomes = predictor.answer([one.request for one in batch.due])
+    except Exception:  # an outermost loop: a fault of ours must not end the worker
+        outcomes = _all_failed(predictor, batch)
+    return outcomes, perf_counter() - began
+
+
+def _recorded(predictor: Predictor, batch: Batch, outcomes: list[Outcome]) -> list[Outcome]:
+    try:
+        predictor.record([one.request for one in batch.due], outcomes)
+    except ShipwayError as error:
+        return [error] * len(outcomes)
+    except Exception:  # an outermost loop, as above
+        return _all_failed(predictor, batch)
+    return outcomes
+
+
+def _all_failed(predictor: Predictor, batch: Batch) -> list[Outcome]:
+    _log.exception("predicting failed", extra={"version": predictor.served.ref})
+    failed = PredictionFailed("the server failed to predict", next_step="look at the server's log")
+    return [failed] * len(batch.due)
 
 
 def _log_fault(predictor: Predictor, outcomes: list[Outcome]) -> None:
@@ -175,44 +187,3 @@ def _log_fault(predictor: Predictor, outcomes: list[Outcome]) -> None:
     if fault is not None:
         name = predictor.served.ref
         _log.warning("%s cannot predict: %s", name, fault.message, exc_info=fault.__cause__)
-
-
-def _late() -> DeadlineExceeded:
-    return DeadlineExceeded(
-        "the time for this request was over before the model could begin",
-        next_step="send smaller requests, or raise serve.request_timeout_s",
-    )
-
-
-class _Figures:
-    """The counters of one version, looked up once."""
-
-    def __init__(self, counters: CounterFile, predictor: Predictor) -> None:
-        served = predictor.served
-        self._labels = (served.endpoint, served.model, str(served.number))
-        self._counters = counters
-        self._seconds = counters.histogram("shipway_request_duration_seconds", *self._labels)
-        self._batch_rows = counters.histogram("shipway_batch_rows", *self._labels)
-        self._batch_seconds = counters.histogram("shipway_batch_duration_seconds", *self._labels)
-        self._rows = counters.counter("shipway_rows_total", *self._labels)
-        self._answered = counters.counter("shipway_requests_total", *self._labels, "200")
-
-    def count_batch(self, rows: int, seconds: float) -> None:
-        """Count one call of the model."""
-        self._batch_rows.observe(rows)
-        self._batch_seconds.observe(seconds)
-
-    def count(self, outcome: Outcome, rows: int, seconds: float) -> None:
-        """Count one request and how it ended."""
-        if isinstance(outcome, Answer):
-            self._answered.add()
-            self._rows.add(rows)
-            self._seconds.observe(seconds)
-            for code, number in outcome.warnings.items():
-                self._counter("shipway_warnings_total", code).add(number)
-        else:
-            self._counter("shipway_requests_total", str(http_status(outcome))).add()
-            self._counter("shipway_errors_total", outcome.code).add()
-
-    def _counter(self, family: str, label: str) -> Counter:
-        return self._counters.counter(family, *self._labels, label)

@@ -53,7 +53,9 @@ class DataPlane:
         self.ready = False
         self.draining = False
         self._counters = counters
-        self._batcher = Batcher(queue_rows=limits.queue_rows, counters=counters, clock=clock)
+        self._batcher = Batcher(
+            queue_rows=limits.queue_rows, queue_s=limits.queue_s, counters=counters, clock=clock
+        )
         self._fixed = self._fixed_routes()
         self._table = dict(self._fixed)
 
@@ -63,6 +65,15 @@ class DataPlane:
         for name, served in routing.by_name().items():
             table |= self._routes_of(name, served)
         self.routing, self._table, self.ready = routing, table, ready
+
+    def settled(self) -> bool:
+        """Whether nothing waits any more for a version that is not routed to."""
+        kept = [served.predictor for served in self.routing.endpoints.values()]
+        return self._batcher.forget(kept)
+
+    def close(self) -> None:
+        """Let go of what the batches run in."""
+        self._batcher.close()
 
     # ---- Application --------------------------------------------------------------------------
 

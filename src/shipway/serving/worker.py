@@ -36,6 +36,7 @@ from shipway.serving.status import WorkerStatus, remove_worker, write_worker
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
+_SETTLE_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,7 @@ class Worker:
             watching.cancel()
             self._ended.set()
             self._listener.close()
+            self._plane.close()
             await asyncio.sleep(0)
             self._follower.stop(timeout_s=2.0)
             remove_worker(self._options.run, self._status.pid)
@@ -168,8 +170,14 @@ class Worker:
         def swap() -> None:
             self._plane.install(refreshed.routing, ready=refreshed.ready)
             # Batches gathered before the swap were scheduled before this, and run before it.
-            self._loop.call_soon(swapped.set)
+            self._loop.call_soon(settle)
             self._looked.set()
+
+        def settle() -> None:
+            if self._plane.settled():
+                swapped.set()
+            else:
+                self._loop.call_later(_SETTLE_S, settle)
 
         self._loop.call_soon_threadsafe(swap)
         while not swapped.wait(0.1):

@@ -166,7 +166,7 @@ def test_warm_up_is_silent() -> None:
     """Warming up calls the model with the example row and leaves no event."""
     model, sink = FakeModel(), MemorySink()
     predictor(model, sink).warm_up(2)
-    assert model.calls == [1, 1, 64, 64]
+    assert model.calls == [1, 1, 32, 32, 256, 256]
     assert sink.appends == []
 
 

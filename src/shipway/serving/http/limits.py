@@ -14,7 +14,8 @@ class Limits:
     ``header_timeout_s`` is from the first byte of a request (or from connecting) to the end of
     its headers, ``request_timeout_s`` to the start of the model call; ``keep_alive_s`` is how
     long a connection may rest between requests, ``write_timeout_s`` how long a client may leave
-    its answer unread. ``queue_rows`` bounds the rows that wait for the model.
+    its answer unread. ``queue_rows`` bounds the rows that wait for a model,
+    ``queue_s`` the time that they would wait.
     """
 
     max_body_bytes: int = 64 * MIB
@@ -29,3 +30,4 @@ class Limits:
     write_timeout_s: float = 60.0
     linger_s: float = 2.0
     queue_rows: int = 65_536
+    queue_s: float = 1.0

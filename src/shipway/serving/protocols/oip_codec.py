@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from shipway.contract.block import Layout
+from shipway.contract.block import Layout, RowMajor
 from shipway.contract.schema import Column, Role
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
@@ -75,6 +75,9 @@ class Codec:
         self._all = Wanted(tuple(self._datatypes))
         self._number = str(served.number)
         self._layout = Layout.of(served.contract)
+        kinds = {column.kind for column in served.contract.features}
+        numeric = kinds <= {Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN}
+        self._matrix_width = len(served.contract.features) if numeric else 0
         self._score = score
         self._text = self._answer_text()
 
@@ -95,6 +98,8 @@ class Codec:
             if seen := read_columns(request, self._allowed):
                 return self._decoded(request, *seen)
         faults: list[Problem] = []
+        if self._is_matrix(request):
+            return self._matrix(request, blobs, faults)
         columns: dict[str, RequestColumn] = {}
         rows = -1
         for tensor in request.inputs:
@@ -130,6 +135,43 @@ class Codec:
             raise _malformed(faults)
         write = self._tell_all if wanted is self._all else partial(self.encode, wanted)
         return Decoded(request_id, columns, rows, write)
+
+    def _is_matrix(self, request: InferRequest) -> bool:
+        """Whether all features come as one input of the shape [n, features]."""
+        if len(request.inputs) != 1 or not self._matrix_width:
+            return False
+        (tensor,) = request.inputs
+        shape = tensor.shape
+        return (
+            len(shape) == 2 and shape[1] == self._matrix_width and tensor.name not in self._allowed
+        )
+
+    def _matrix(self, request: InferRequest, blobs: memoryview, faults: list[Problem]) -> Decoded:
+        """The rows of the one input, which has the features in the order of the contract."""
+        (tensor,) = request.inputs
+        width, rows = self._matrix_width, tensor.shape[0]
+        flat = msgspec.structs.replace(tensor, shape=[rows * width])
+        if tensor.data and all(one.__class__ is list for one in tensor.data):
+            ragged = any(len(one) != width for one in tensor.data)  # type: ignore[arg-type]
+            if ragged or len(tensor.data) != rows:
+                _fault(faults, tensor.name, f"has data nested unlike its shape {tensor.shape}")
+            flat.data = list(chain.from_iterable(tensor.data))  # type: ignore[arg-type]
+        values, blobs = self._values(flat, blobs, faults)
+        if tensor.datatype == "BYTES":
+            _fault(faults, tensor.name, "has the datatype 'BYTES', a number's datatype is due")
+        if rows < 1:
+            _fault(faults, "", "there is no row to predict")
+        if len(blobs):
+            _fault(faults, "", f"{len(blobs)} bytes follow the last binary tensor")
+        if values is None or faults:
+            raise _malformed(faults)
+        columns: RequestColumns
+        if self._layout is not None and isinstance(values, np.ndarray) and values.dtype != np.bool_:
+            columns = RowMajor(self._layout, values, rows)
+        else:
+            names = (column.name for column in self._served.contract.features)
+            columns = {name: values[at::width] for at, name in enumerate(names)}
+        return self._decoded(request, columns, rows, faults)
 
     def _split(self, body: bytes | bytearray, json_length: int) -> tuple[InferRequest, memoryview]:
         if not 0 < json_length <= len(body):

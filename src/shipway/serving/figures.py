@@ -1,0 +1,41 @@
+"""The counters of one version, looked up once."""
+
+from __future__ import annotations
+
+from shipway.inference.predictor import Answer, Outcome, ServedVersion
+from shipway.serving.counters import Counter, CounterFile
+from shipway.serving.statuses import http_status
+
+
+class Figures:
+    """Counts what becomes of the requests to *served*."""
+
+    def __init__(self, counters: CounterFile, served: ServedVersion) -> None:
+        self._labels = (served.endpoint, served.model, str(served.number))
+        self._counters = counters
+        self._seconds = counters.histogram("shipway_request_duration_seconds", *self._labels)
+        self._batch_rows = counters.histogram("shipway_batch_rows", *self._labels)
+        self._batch_seconds = counters.histogram("shipway_batch_duration_seconds", *self._labels)
+        self._rows = counters.counter("shipway_rows_total", *self._labels)
+        self._answered = counters.counter("shipway_requests_total", *self._labels, "200")
+
+    def count_batch(self, rows: int, seconds: float) -> None:
+        """Count one call of the model."""
+        self._batch_rows.observe(rows)
+        self._batch_seconds.observe(seconds)
+
+    def count(self, outcome: Outcome, rows: int, seconds: float) -> None:
+        """Count one request and how it ended."""
+        if isinstance(outcome, Answer):
+            self._answered.add()
+            self._rows.add(rows)
+            self._seconds.observe(seconds)
+            if outcome.warnings:
+                for code, number in outcome.warnings.items():
+                    self._counter("shipway_warnings_total", code).add(number)
+        else:
+            self._counter("shipway_requests_total", str(http_status(outcome))).add()
+            self._counter("shipway_errors_total", outcome.code).add()
+
+    def _counter(self, family: str, label: str) -> Counter:
+        return self._counters.counter(family, *self._labels, label)

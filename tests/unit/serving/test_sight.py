@@ -1,0 +1,126 @@
+"""The short way of reading a request reads what the long one reads."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.serving_rig import served
+
+from shipway.contract.block import RowMajor
+from shipway.contract.schema import Column, Contract
+from shipway.domain.metrics import Task
+from shipway.domain.model import Kind
+from shipway.errors import MalformedRequest
+from shipway.inference.decision import DecisionRule
+from shipway.serving.protocols.oip_codec import Codec
+
+NUMBERS = Contract(
+    model="late",
+    task=Task.BINARY,
+    columns=tuple(Column(name=name, kind=Kind.NUMBER, nullable=True) for name in "abc"),
+)
+
+
+def codec(contract: Contract) -> Codec:
+    version = msgspec.structs.replace(served(), contract=contract)
+    return Codec(version, DecisionRule.of(version.spec, threshold=0.5, positive="1"))
+
+
+def tensor(name: str, shape: list[int], data: list[Any], datatype: str = "FP64") -> dict[str, Any]:
+    return {"name": name, "shape": shape, "datatype": datatype, "data": data}
+
+
+def body(*inputs: dict[str, Any], **extra: Any) -> bytes:
+    return json.dumps({"inputs": inputs, **extra}).encode()
+
+
+VALUE = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-9, 9) | st.none()
+
+
+@given(st.lists(st.tuples(VALUE, VALUE, VALUE), min_size=1, max_size=4), st.booleans())
+def test_matrix_and_columns_agree(rows: list[tuple[Any, ...]], tall: bool) -> None:
+    """The same rows as one matrix and as one input a column are the same request."""
+    reader = codec(NUMBERS)
+    flat = [value for row in rows for value in row]
+    one = reader.decode(body(tensor("any", [len(rows), 3], flat)), None)
+    shape = [len(rows), 1] if tall else [len(rows)]
+    inputs = [
+        tensor(n, shape, list(c)) for n, c in zip("abc", zip(*rows, strict=True), strict=True)
+    ]
+    many = reader.decode(body(*inputs), None)
+    shuffled = reader.decode(body(*reversed(inputs)), None)
+    assert isinstance(one.columns, RowMajor)
+    assert isinstance(many.columns, RowMajor)
+    assert one.rows == many.rows == shuffled.rows == len(rows)
+    assert dict(one.columns) == dict(many.columns) == dict(shuffled.columns)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        [tensor("x", [1, 2], [1, 2])],
+        [tensor("x", [2, 3], [1, 2, 3])],
+        [tensor("x", [-1, -3], [1, 2, 3])],
+        [tensor("x", [1, 3], ["1", "2", "3"], "BYTES")],
+        [tensor("x", [0, 3], [])],
+        [tensor("x", [1, 3], [1, 2, 3]), tensor("x", [1, 3], [1, 2, 3])],
+        [tensor("a", [1], [1]), tensor("a", [1], [1]), tensor("c", [1], [1])],
+        [tensor("a", [1], [1]), tensor("b", [2], [1, 2]), tensor("c", [1], [1])],
+        [tensor("a", [2], [1]), tensor("b", [2], [1]), tensor("c", [2], [1])],
+    ],
+)
+def test_faults_are_told(inputs: list[dict[str, Any]]) -> None:
+    """What contradicts itself is refused, whichever way it is read."""
+    with pytest.raises(MalformedRequest):
+        codec(NUMBERS).decode(body(*inputs), None)
+
+
+@pytest.mark.parametrize("data", [[1, True, 2], [1, "2", 3], [[1], 2, 3]])
+def test_no_value_changes_its_type(data: list[Any]) -> None:
+    """A boolean or a text among numbers does not become one on the short way."""
+    try:
+        decoded = codec(NUMBERS).decode(body(tensor("x", [1, 3], data)), None)
+    except MalformedRequest:
+        return
+    assert not isinstance(decoded.columns, RowMajor)
+
+
+@given(
+    st.lists(
+        st.tuples(*[st.floats(width=32, allow_nan=False, allow_infinity=False)] * 3),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_every_form_of_a_matrix(rows: list[tuple[float, ...]]) -> None:
+    """Flat, nested and binary, in either width of float, a matrix is the same request."""
+    reader = codec(NUMBERS)
+    flat = [value for row in rows for value in row]
+    shape = [len(rows), 3]
+    told = [reader.decode(body(tensor("x", shape, flat)), None)]
+    told.append(reader.decode(body(tensor("x", shape, [list(row) for row in rows])), None))
+    for datatype, dtype in (("FP32", "<f4"), ("FP64", "<f8")):
+        blob = np.array(flat, dtype=dtype).tobytes()
+        one = tensor("x", shape, [], datatype) | {"parameters": {"binary_data_size": len(blob)}}
+        del one["data"]
+        head = body(one)
+        told.append(reader.decode(head + blob, len(head)))
+    columns = [{name: list(one.columns[name]) for name in "abc"} for one in told]
+    assert all(one == columns[0] for one in columns)
+    assert all(one.rows == len(rows) for one in told)
+
+
+def test_a_matrix_of_whole_numbers_and_booleans() -> None:
+    """Where not every feature is a plain number a matrix is taken apart, each value as it is."""
+    kinds = {"a": Kind.NUMBER, "b": Kind.INTEGER, "c": Kind.BOOLEAN}
+    columns = tuple(Column(name=name, kind=kind) for name, kind in kinds.items())
+    contract = Contract(model="late", task=Task.BINARY, columns=columns)
+    data = [0.5, 2**53 + 1, True, 1.5, 7, False]
+    decoded = codec(contract).decode(body(tensor("x", [2, 3], data)), None)
+    assert decoded.columns == {"a": [0.5, 1.5], "b": [2**53 + 1, 7], "c": [True, False]}
