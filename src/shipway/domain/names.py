@@ -9,6 +9,7 @@ import time
 from shipway.errors import NameNotAllowed
 
 _ALLOWED = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}", re.ASCII)
+_VARIANT = {digit: "89ab"[value % 4] for value, digit in enumerate("0123456789abcdef")}
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul"}
     | {f"com{digit}" for digit in range(10)}
@@ -55,12 +56,9 @@ def allowed_name(name: str) -> str:
 
 def new_id() -> str:
     """A fresh id of 32 hex digits that sorts by time of creation (UUID version 7, RFC 9562)."""
+    random = os.urandom(10).hex()
     milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | random
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return f"{value:032x}"
+    return f"{milliseconds:012x}7{random[:3]}{_VARIANT[random[3]]}{random[4:19]}"
 
 
 def prediction_id(request_id: str, row: int) -> str:

@@ -130,7 +130,6 @@ class Predictor:
         self.pace = Pace()
         self._checker = RequestChecker(served.contract)
         self._together = BatchChecker(served.contract, self._checker)
-        self._recorded = frozenset(column.name for column in served.contract.request_columns)
         self._model = model
         self._sink = sink
         self._clock_ns = clock_ns
@@ -345,16 +344,10 @@ class Predictor:
         """What an event keeps of *columns*: by column, or names and a matrix."""
         if isinstance(columns, RowMajor):
             return {}, columns.layout.names, _as_list(columns.numbers)
-        recorded = self._recorded
-        return (
-            {
-                name: values if isinstance(values, list) else _as_list(values)
-                for name, values in columns.items()
-                if name in recorded
-            },
-            (),
-            [],
-        )
+        # The contract lets no other column in, and nearly always all are lists already.
+        if columns.__class__ is dict and all(one.__class__ is list for one in columns.values()):
+            return columns, (), []
+        return {name: _as_list(values) for name, values in columns.items()}, (), []
 
 
 def _joined(parts: list[Columns]) -> Columns:

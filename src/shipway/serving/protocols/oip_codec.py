@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from shipway.contract.block import Layout, RowMajor
+from shipway.contract.requests import SMALL_ROWS
 from shipway.contract.schema import Column, Role
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
@@ -77,6 +78,11 @@ class Codec:
         self._layout = Layout.of(served.contract)
         kinds = {column.kind for column in served.contract.features}
         numeric = kinds <= {Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN}
+        self._numbers = frozenset(
+            column.name
+            for column in served.contract.request_columns
+            if column.kind in (Kind.NUMBER, Kind.INTEGER)
+        )
         self._matrix_width = len(served.contract.features) if numeric else 0
         self._score = score
         self._text = self._answer_text()
@@ -112,7 +118,7 @@ class Codec:
                 _fault(faults, tensor.name, f"has {len(values)} rows, the inputs before it {rows}")
             if tensor.name in columns:
                 _fault(faults, tensor.name, "is there twice")
-            columns[tensor.name] = values
+            columns[tensor.name] = self._listed(tensor.name, values)
         if len(blobs):
             _fault(faults, "", f"{len(blobs)} bytes follow the last binary tensor")
         if not request.inputs or rows == 0:
@@ -135,6 +141,13 @@ class Codec:
             raise _malformed(faults)
         write = self._tell_all if wanted is self._all else partial(self.encode, wanted)
         return Decoded(request_id, columns, rows, write)
+
+    def _listed(self, name: str, values: RequestColumn) -> RequestColumn:
+        """*values* as a list where they are few: loops beat numpy there, which pays by the call."""
+        if isinstance(values, list) or len(values) > SMALL_ROWS or name not in self._numbers:
+            return values
+        plain: list[Scalar] = values.tolist()  # type: ignore[union-attr]
+        return [None if one != one else one for one in plain]  # noqa: PLR0124 - NaN is missing
 
     def _is_matrix(self, request: InferRequest) -> bool:
         """Whether all features come as one input of the shape [n, features]."""
