@@ -84,7 +84,7 @@ class Lane:
         self._clock = clock
         self._queue_rows = queue_rows
         target = predictor.served.latency_p99_s
-        self._queue_s = queue_s
+        self._queue_s = queue_s if target is None else min(queue_s, target)
         self._call_s = _CALL_S if target is None else target / 2
         self._waiting: deque[Waiting] = deque()
         self._rows = 0
