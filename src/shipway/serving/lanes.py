@@ -1,8 +1,9 @@
 """The lane of one version: what waits for it, and how much of that the next call takes.
 
 A queue that cannot be emptied in time only makes everybody late. It is therefore bounded in rows
-and, where the model's pace is known, in time: who would wait longer than ``queue_s``, or than the
-own deadline, is refused at once and told when to come again.
+and, where the model's pace is known, in time: who would wait longer than ``queue_s``, than the
+objective for the 99th percentile, or than the own deadline, is refused at once and told when to
+come again.
 """
 
 from __future__ import annotations
