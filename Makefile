@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench clean lock
+.PHONY: help demo test check docs bench bench-serving clean lock
 
 help:  ## list these targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 # One stamp a requirements file: an install happens once, and again when what it installs changes.
 # What is installed is told on stderr, so that stdout is the command's own (`make demo ARGS=--json`).
@@ -47,6 +47,9 @@ docs: $(VENV)/dev.stamp  ## build the documentation site into site/
 
 bench: $(VENV)/dev.stamp  ## the benchmarks, one after the other (figures, never a test)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-serving: $(VENV)/dev.stamp  ## our server and others side by side; ARGS="--install", ARGS="--quick --json"
+	@$(BIN)/python -m benchmarks.serving $(ARGS)
 
 lock:  ## make the hash-locked requirement files anew (needs uv)
 	sh requirements/lock.sh

@@ -25,7 +25,6 @@ NAMES = (
     "events",
     "monitoring",
     "commands",
-    "serving",
 )
 Benchmark = Callable[[Workshop], Iterator[Figure]]
 
@@ -40,7 +39,7 @@ def main(words: Sequence[str]) -> int:
     say = Console(stderr=given.json)
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="shipway-bench-") as folder:
-        workshop = Workshop(Path(folder) / "flights", given.quick, given.peer_python)
+        workshop = Workshop(Path(folder) / "flights", given.quick)
         for name in given.names or NAMES:
             start = time.perf_counter()
             found = list(_benchmark(name)(workshop))
@@ -63,12 +62,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to run; all by default")
     parser.add_argument("--quick", action="store_true", help="shorter and rougher")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON on stdout")
-    parser.add_argument(
-        "--peer-python",
-        type=Path,
-        metavar="PATH",
-        help="a Python that has fastapi, uvicorn and onnxruntime: serve with them beside ours",
-    )
     return parser
 
 

@@ -30,7 +30,6 @@ class Workshop:
 
     folder: Path
     quick: bool
-    peer_python: Path | None = None
 
     @property
     def watch(self) -> Stopwatch:

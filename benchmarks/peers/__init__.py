@@ -1,1 +1,0 @@
-"""Servers that others would write by hand, to measure ours against."""
