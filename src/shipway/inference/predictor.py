@@ -30,6 +30,8 @@ from shipway.runtimes.port import Columns, Model
 _NOTHING: Mapping[str, int] = {}
 _PACED_ROWS = (32, 256)
 _LONGEST_PACED_S = 0.25
+_SLOWER = 0.1
+_SLOWEST = 1.5  # by how much one call can raise what is expected of the next
 
 RequestColumn = Sequence[Scalar] | NDArray[np.generic]
 RequestColumns = Mapping[str, RequestColumn]
@@ -48,6 +50,22 @@ class Pace(msgspec.Struct, frozen=True):
     def seconds(self, rows: int) -> float:
         """About how long *rows* rows take; 0 where it is not known."""
         return max(self.one_row_s, rows / self.rows_per_s) if self.rows_per_s else 0.0
+
+    def learned(self, rows: int, seconds: float) -> Pace:
+        """The pace after a call in which *rows* rows took *seconds*.
+
+        A call that was faster than expected is believed at once: nothing makes a model faster than
+        it is. One that was slower may have been held up by others, and moves it by a tenth.
+        """
+        expected = self.seconds(rows)
+        if not expected:
+            return self
+        change = seconds / expected
+        if change > 1.0:
+            change = min(1.0 + (change - 1.0) * _SLOWER, _SLOWEST)
+        if self.one_row_s >= rows / self.rows_per_s:
+            return Pace(self.one_row_s * change, self.rows_per_s)
+        return Pace(self.one_row_s, self.rows_per_s / change)
 
 
 class ServedVersion(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,7 +67,10 @@ TurnedAway = tuple[Request, ShipwayError, int]
 
 
 class Lane:
-    """What waits for *predictor*. ``busy`` while a thread runs its model."""
+    """What waits for *predictor*. ``busy`` while a thread runs its model.
+
+    ``pace`` begins with that of the warm-up, which may have been disturbed, and is learned on.
+    """
 
     def __init__(
         self,
@@ -82,6 +85,7 @@ class Lane:
         self.figures = Figures(counters, predictor.served)
         self.turned_away: list[TurnedAway] = []
         self.busy = False
+        self.pace = predictor.pace
         self._clock = clock
         self._queue_rows = queue_rows
         target = predictor.served.latency_p99_s
@@ -135,17 +139,17 @@ class Lane:
 
     def runs_inline(self, batch: Batch) -> bool:
         """Whether *batch* is done so soon that handing it to a thread would cost more."""
-        return self.predictor.pace.seconds(batch.rows) <= INLINE_S
+        return self.pace.seconds(batch.rows) <= INLINE_S
 
     def _most_rows(self) -> float:
-        rate = self.predictor.pace.rows_per_s
+        rate = self.pace.rows_per_s
         return max(1.0, rate * self._call_s) if rate else float("inf")
 
     def _is_full(self, one: Waiting) -> bool:
         return self._rows + one.rows > self._queue_rows or self._wait_s() > self._queue_s
 
     def _wait_s(self) -> float:
-        return self.predictor.pace.seconds(self._rows) if self._rows else 0.0
+        return self.pace.seconds(self._rows) if self._rows else 0.0
 
     def _refusal(self, one: Waiting) -> Overloaded | None:
         wait_s = self._wait_s()

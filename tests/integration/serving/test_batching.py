@@ -127,9 +127,17 @@ class Seat:
         self.outcome = outcome
 
 
+class KnownPace(Pace, frozen=True):
+    """A pace that nothing changes."""
+
+    def learned(self, rows: int, seconds: float) -> Pace:
+        """The same."""
+        return self
+
+
 def slow(model: FakeModel, sink: MemorySink, *, one_row_s: float = 1.0) -> Predictor:
     predictor = Predictor(served(), model, sink, time.time_ns, status_of=http_status)
-    predictor.pace = Pace(one_row_s, 1 / one_row_s)
+    predictor.pace = KnownPace(one_row_s, 1 / one_row_s)
     return predictor
 
 
@@ -157,7 +165,7 @@ def test_the_next_batch_gathers_while_a_slow_model_is_busy(tmp_path: Path) -> No
     """A slow model runs off the loop; what comes meanwhile is its next call, all of it together."""
     model, sink = SlowModel(), MemorySink()
     predictor = slow(model, sink)
-    predictor.pace = Pace(1.0, 1e6)
+    predictor.pace = KnownPace(1.0, 1e6)
 
     async def turn() -> list[Seat]:
         with batcher(tmp_path) as queue:
@@ -186,7 +194,7 @@ def test_a_call_is_bounded_by_the_objective(tmp_path: Path) -> None:
     model = SlowModel()
     version = msgspec.structs.replace(served(), latency_p99_s=0.2)
     predictor = Predictor(version, model, MemorySink(), time.time_ns)
-    predictor.pace = Pace(0.01, 30.0)
+    predictor.pace = KnownPace(0.01, 30.0)
     model.gate.set()
 
     async def turn() -> None:

@@ -14,7 +14,7 @@ from tests.serving_rig import NONSENSE, POISON, FakeModel, MemorySink, columns, 
 
 from shipway.domain.events import PredictionEvent
 from shipway.errors import ContractViolated, PredictionFailed, StoreError
-from shipway.inference.predictor import Answer, Predictor, Request
+from shipway.inference.predictor import Answer, Pace, Predictor, Request
 
 
 def request(name: str = "r", **changes: Any) -> Request:
@@ -216,3 +216,18 @@ def test_together_as_alone(batch: list[list[float | None]]) -> None:
 
 def _told(outcome: object) -> object:
     return outcome if isinstance(outcome, Answer) else str(outcome)
+
+
+def test_pace_is_learned() -> None:
+    """A fast call is believed at once, slow ones little by little, each for its size of batch."""
+    disturbed = Pace(0.004, 2_000.0)
+    assert disturbed.learned(1, 0.001).seconds(1) == pytest.approx(0.001)
+    assert disturbed.learned(1, 0.001).rows_per_s == 2_000.0
+    assert disturbed.learned(100, 0.01).rows_per_s == pytest.approx(10_000.0)
+    pace = Pace(0.001, 10_000.0)
+    assert pace.learned(1, 0.002).seconds(1) == pytest.approx(0.0011)
+    assert pace.learned(1, 60.0).seconds(1) == pytest.approx(0.0015)
+    for _ in range(100):
+        pace = pace.learned(1, 0.003)
+    assert pace.seconds(1) == pytest.approx(0.003, rel=0.01)
+    assert Pace().learned(5, 1.0) == Pace()
