@@ -20,9 +20,10 @@ from shipway.errors import ModelFileError
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.serving.child import read_child
 from shipway.serving.control import ControlOptions, Move, run_control
+from shipway.serving.plan import ServerPlan
 from shipway.serving.routing import LoadedVersion, RoutingState
 from shipway.serving.status import wait_for_workers
-from shipway.serving.supervisor import ServerPlan, supervise
+from shipway.serving.supervisor import supervise
 from shipway.serving.worker import WorkerOptions, run_worker
 
 

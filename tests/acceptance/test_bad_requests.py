@@ -271,7 +271,13 @@ def test_a_table_of_labels_without_ids_is_refused(server: Served) -> None:
 def test_a_second_server_on_the_store_is_refused(server: Served) -> None:
     """One store has one server: the second says which is there."""
     done = server.project.run(
-        "serve", "--json", environ={"SHIPWAY_SERVE__PORT": "0", "SHIPWAY_SERVE__CONTROL_PORT": "0"}
+        "serve",
+        "--json",
+        environ={
+            "SHIPWAY_SERVE__PORT": "0",
+            "SHIPWAY_SERVE__CONTROL_PORT": "0",
+            "SHIPWAY_SERVE__GRPC_PORT": "0",
+        },
     )
     assert done.returncode in (2, 4), done.stdout + done.stderr
     error = json.loads(done.stdout)["error"]
@@ -282,7 +288,13 @@ def test_a_second_server_on_the_store_is_refused(server: Served) -> None:
 def test_a_port_in_use_is_refused(server: Served, live: Project) -> None:
     """The port is named with the setting that changes it, and nothing is left running."""
     port = server.record.url.rpartition(":")[2]
-    done = live.run("serve", "--port", port, "--json", environ={"SHIPWAY_SERVE__CONTROL_PORT": "0"})
+    done = live.run(
+        "serve",
+        "--port",
+        port,
+        "--json",
+        environ={"SHIPWAY_SERVE__CONTROL_PORT": "0", "SHIPWAY_SERVE__GRPC_PORT": "0"},
+    )
     assert done.returncode == 4, done.stdout + done.stderr
     error = json.loads(done.stdout)["error"]
     assert error["code"] == "serve.port-in-use"

@@ -27,7 +27,12 @@ AT_LEAST = 3
 
 def started(project: Project) -> tuple[subprocess.Popen[bytes], ServerRecord]:
     """A server of *project* in a process group of its own, ready; the caller ends it."""
-    environ = {**os.environ, "SHIPWAY_SERVE__PORT": "0", "SHIPWAY_SERVE__CONTROL_PORT": "0"}
+    environ = {
+        **os.environ,
+        "SHIPWAY_SERVE__PORT": "0",
+        "SHIPWAY_SERVE__CONTROL_PORT": "0",
+        "SHIPWAY_SERVE__GRPC_PORT": "0",
+    }
     with (project.folder / "server.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "shipway", "serve", "--project", str(project.folder)],

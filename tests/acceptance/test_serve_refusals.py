@@ -15,7 +15,11 @@ from shipway.serving.status import read_server
 if TYPE_CHECKING:
     from tests.projects import Flights
 
-PORTS = {"SHIPWAY_SERVE__PORT": "0", "SHIPWAY_SERVE__CONTROL_PORT": "0"}
+PORTS = {
+    "SHIPWAY_SERVE__PORT": "0",
+    "SHIPWAY_SERVE__CONTROL_PORT": "0",
+    "SHIPWAY_SERVE__GRPC_PORT": "0",
+}
 
 
 @pytest.fixture

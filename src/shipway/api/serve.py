@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
@@ -14,16 +15,21 @@ from shipway.bootstrap.project import Project
 from shipway.bootstrap.routing import read_keys_file
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError
+from shipway.serving.plan import ServerPlan
 from shipway.serving.status import ServerRecord
 from shipway.serving.supervisor import supervise
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that answers; ``first_key`` is there when it was made for this start."""
+    """A server that answers; ``first_key`` is there when it was made for this start.
+
+    ``grpc_url`` is what a gRPC client takes, "" when gRPC is off.
+    """
 
     pid: int
     url: str
     control_url: str
+    grpc_url: str
     started_at: datetime
     model: str
     live: int | None
@@ -39,7 +45,8 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
     Raises :class:`~shipway.errors.NotFoundError` when nothing is live,
     :class:`~shipway.errors.PortInUse` for a port that is taken,
     :class:`~shipway.errors.UsageError` for an open address without authentication,
-    :class:`~shipway.errors.ConfigError` for a keys file that is none, and
+    :class:`~shipway.errors.ConfigError` for a keys file that is none or a certificate that is no
+    good, and
     :class:`~shipway.errors.EnvironmentFailure` when the live version does not load.
     """
     settings = _settings(project)
@@ -58,6 +65,7 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
                 pid=record.pid,
                 url=record.url,
                 control_url=record.control_url,
+                grpc_url=record.grpc_url,
                 started_at=record.started_at,
                 model=project.model,
                 live=state.live,
@@ -65,20 +73,26 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             )
         )
 
-    plan = server_plan(project.home, project.model, settings, environ=project.environ)
+    def plan(settings: ServeSettings) -> ServerPlan:
+        return server_plan(project.home, project.model, settings, environ=project.environ)
+
+    first = plan(settings)
     project.close()
     with configured_logs("supervisor"):
-        return supervise(plan, announce=tell)
+        return supervise(first, announce=tell, reread=lambda: plan(_settings(project.read_again())))
 
 
 def _settings(project: Project) -> ServeSettings:
-    """How to serve, the keys file found from the project's folder and looked into once."""
+    """How to serve, files found from the project's folder and the keys file looked into once."""
     settings = project.settings.serve
-    if settings.keys_file is None:
-        return settings
-    path = (project.folder / settings.keys_file).resolve()
-    read_keys_file(path)
-    return msgspec.structs.replace(settings, keys_file=str(path))
+    found = {
+        name: str((project.folder / path).resolve())
+        for name in ("keys_file", "tls_certificate", "tls_key", "tls_client_ca")
+        if (path := getattr(settings, name)) is not None
+    }
+    if "keys_file" in found:
+        read_keys_file(Path(found["keys_file"]))
+    return msgspec.structs.replace(settings, **found)
 
 
 def _first_key(project: Project) -> NewKey | None:

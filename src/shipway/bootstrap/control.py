@@ -111,9 +111,9 @@ class Services:
         return state.model if state else self.model
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Answer the control plane until told to stop; the exit code is the server's."""
-    return run_child("control", _serve)
+    return run_child("control", _serve, arguments)
 
 
 def _serve(child: Child, plan: ProcessPlan) -> int:
@@ -127,7 +127,10 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
         )
         options = ControlOptions(
-            run=plan.run, host=plan.serve.control_host, drain_timeout_s=plan.serve.drain_timeout_s
+            run=plan.run,
+            tls=plan.tls,
+            host=plan.serve.control_host,
+            drain_timeout_s=plan.serve.drain_timeout_s,
         )
         with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
             return run_control(child, services=services, keys=keys, options=options)
@@ -144,4 +147,4 @@ def _time_columns(registry: Registry) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

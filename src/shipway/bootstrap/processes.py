@@ -1,25 +1,29 @@
 """The server's child processes: what they are told, and how each is wired.
 
-The supervisor starts ``python -P -m shipway.bootstrap.worker`` and ``….control`` with one JSON
-argument; nothing secret is in it, nor in their environment. ``-P`` keeps the working folder out
-of the import path: a ``queue.py`` that lies there is the user's, and not to be run by a server.
+The supervisor starts ``python -P -m shipway.bootstrap.zygote`` with one JSON argument, and has
+workers and the control process forked from it; where that cannot be, ``….worker`` and ``….control``
+are started with the same argument. Nothing secret is in it, nor in their environment. ``-P`` keeps
+the working folder out of the import path: a ``queue.py`` that lies there is the user's, and not to
+be run by a server.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from shipway.bootstrap.logs import configured_logs
-from shipway.config.settings import ServeSettings
+from shipway.config.settings import ClientCertificate, ServeSettings
+from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.serving.child import Child, read_child
 from shipway.serving.http.limits import Limits
-from shipway.serving.supervisor import ServerPlan
+from shipway.serving.plan import ServerPlan
+from shipway.serving.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
 _NOT_FOR_CHILDREN = frozenset({"SHIPWAY_KEY", "SHIPWAY_ALERTS__WEBHOOK"})
@@ -49,6 +53,11 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
         return Path(self.serve.keys_file) if self.serve.keys_file else None
 
     @property
+    def tls(self) -> TlsFiles | None:
+        """Whether TLS is spoken, and with which files."""
+        return tls_files(self.serve)
+
+    @property
     def limits(self) -> Limits:
         """What one worker accepts."""
         return Limits(
@@ -65,8 +74,11 @@ def server_plan(
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
 
-    The children's environment is *environ* without what they need not know.
+    The children's environment is *environ* without what they need not know, and with how many
+    threads a library may start, unless *environ* says so itself.
     """
+    cores = usable_cores()
+    serve = msgspec.structs.replace(serve, workers=serve.workers or cores)
     plan = ProcessPlan(home=str(home.resolve()), model=model, serve=serve)
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")
@@ -75,18 +87,49 @@ def server_plan(
         port=serve.port,
         control_host=serve.control_host,
         control_port=serve.control_port,
+        grpc_port=serve.grpc_port if serve.grpc else None,
         workers=serve.workers,
         worker_command=(*python, "shipway.bootstrap.worker", argument),
         control_command=(*python, "shipway.bootstrap.control", argument),
+        zygote_command=(*python, "shipway.bootstrap.zygote", argument),
         run=plan.run,
         authentication=serve.authentication,
+        tls=tls_files(serve),
         drain_wait_s=serve.drain_wait_s,
         drain_timeout_s=serve.drain_timeout_s,
-        environment={k: v for k, v in environ.items() if k not in _NOT_FOR_CHILDREN},
+        environment={
+            **_threads(threads_each(serve.workers, cores)),
+            **{k: v for k, v in environ.items() if k not in _NOT_FOR_CHILDREN},
+        },
     )
 
 
-def run_child(name: str, run: Callable[[Child, ProcessPlan], int]) -> int:
+def tls_files(serve: ServeSettings) -> TlsFiles | None:
+    """The files of *serve* for TLS, None without a certificate."""
+    if serve.tls_certificate is None:
+        return None
+    return TlsFiles(
+        certificate=serve.tls_certificate,
+        key=serve.tls_key,
+        client_ca=serve.tls_client_ca,
+        client_required=serve.tls_client_certificate is ClientCertificate.REQUIRED,
+    )
+
+
+def _threads(count: int) -> dict[str, str]:
+    """How many threads a process' libraries may start, in the variables that they read.
+
+    Predicting is no work for BLAS, and its library starts its threads when it is imported.
+    """
+    return {
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": str(count),
+        "POLARS_MAX_THREADS": str(count),
+    }
+
+
+def run_child(name: str, run: Callable[[Child, ProcessPlan], int], arguments: Sequence[str]) -> int:
     """Run a child process by what the supervisor told it; the exit code of the process.
 
     *name* is what it is called in the log until it knows better. An error that was foreseen is
@@ -94,7 +137,7 @@ def run_child(name: str, run: Callable[[Child, ProcessPlan], int]) -> int:
     """
     with configured_logs(name):
         try:
-            child, (argument,) = read_child(sys.argv[1:])
+            child, (argument,) = read_child(arguments)
             plan = msgspec.json.decode(argument, type=ProcessPlan)
             with configured_logs(child.name):
                 return run(child, plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ class Project:
     who: str
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     clock: Clock = system_clock
+    flags: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def settings(self) -> Settings:
@@ -97,6 +98,15 @@ class Project:
         self.__dict__.pop("contract", None)
         self.__dict__.pop("compiled", None)
 
+    def read_again(self) -> Project:
+        """The same project by its settings as they are now; flags and environment as before.
+
+        Raises :class:`~shipway.errors.ConfigError` with every problem of the settings.
+        """
+        return replace(
+            self, loaded=load_settings(self.folder, environ=self.environ, flags=self.flags)
+        )
+
     def table_path(self, given: Path | None, setting: str) -> Path:
         """The table to use: *given*, or the one that ``data.train`` or ``data.test`` names.
 
@@ -141,8 +151,9 @@ def open_project(
     Raises :class:`~shipway.errors.ConfigError` with every problem of the settings.
     """
     environ = os.environ if environ is None else environ
-    loaded = load_settings(folder, environ=environ, flags=flags or {})
-    return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ)
+    flags = flags or {}
+    loaded = load_settings(folder, environ=environ, flags=flags)
+    return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ, flags=flags)
 
 
 def _who(environ: Mapping[str, str]) -> str:

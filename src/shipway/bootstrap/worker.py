@@ -1,8 +1,9 @@
-"""One prediction worker: ``python -m shipway.bootstrap.worker``, started by the supervisor."""
+"""One prediction worker: ``python -m shipway.bootstrap.worker``, or forked from the zygote."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.routing import open_routing
@@ -12,9 +13,9 @@ from shipway.serving.child import Child
 from shipway.serving.worker import WorkerOptions, run_worker
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Serve until drained; the exit code is the worker's."""
-    return run_child("worker", _serve)
+    return run_child("worker", _serve, arguments)
 
 
 def _serve(child: Child, plan: ProcessPlan) -> int:
@@ -22,6 +23,9 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
         run=plan.run,
         authentication=plan.serve.authentication,
         limits=plan.limits,
+        tls=plan.tls,
+        tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
+        grpc_host=plan.serve.host,
         drain_wait_s=plan.serve.drain_wait_s,
         drain_timeout_s=plan.serve.drain_timeout_s,
     )
@@ -36,4 +40,4 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

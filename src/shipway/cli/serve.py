@@ -45,6 +45,8 @@ def _announce(serving: Serving, output: Output) -> None:
         output.document(serving)
         return
     output.line(f"{serving.model} version {serving.live} answers at {serving.url}", style="green")
+    if serving.grpc_url:
+        output.line(f"The same over gRPC: {serving.grpc_url}")
     output.line(f"Labels, metrics and administration: {serving.control_url}")
     if (key := serving.first_key) is not None:
         output.line(f"Your API key, shown only now: {key.secret}", style="bold")

@@ -216,14 +216,24 @@ def _check_repeated(
 
 
 def _check_serve(draft: Draft) -> None:
-    ports = [draft.value(f"serve.{key}") for key in ("port", "control_port")]
     defaults = {entry.name: entry.default for entry in entries()}
-    port = defaults["serve.port"] if ports[0] is None else ports[0]
-    control = defaults["serve.control_port"] if ports[1] is None else ports[1]
-    if port == control != 0:
-        key = "serve.control_port" if ports[1] is not None else "serve.port"
-        message = f"predictions and control cannot share port {port}"
-        draft.complain("contradiction", message, draft.where(key), "two ports are needed")
+    taken: dict[object, str] = {}
+    for key, what in (("port", "predictions"), ("control_port", "control"), ("grpc_port", "gRPC")):
+        said = draft.value(f"serve.{key}")
+        port = defaults[f"serve.{key}"] if said is None else said
+        if key == "grpc_port" and draft.value("serve.grpc") is False:
+            continue
+        if port and port in taken:
+            place = f"serve.{key}" if said is not None else "serve.port"
+            message = f"{taken[port]} and {what} cannot share port {port}"
+            draft.complain("contradiction", message, draft.where(place), "two ports are needed")
+        taken[port] = what
+    if draft.value("serve.tls_certificate") is None:
+        for key in ("tls_key", "tls_client_ca"):
+            if draft.value(f"serve.{key}") is not None and draft.expects("serve.tls_certificate"):
+                message = f"serve.{key} needs serve.tls_certificate"
+                hint = "name the file of the server's certificate"
+                draft.complain("missing", message, draft.where(f"serve.{key}"), hint)
 
 
 def _check_retrain(draft: Draft) -> None:

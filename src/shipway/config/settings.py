@@ -53,6 +53,13 @@ class Window(StrEnum):
     MONTH = "month"
 
 
+class ClientCertificate(StrEnum):
+    """Whether a caller must show a certificate where ``serve.tls_client_ca`` is set."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the model is, and which columns of the data mean what."""
 
@@ -128,9 +135,48 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     control_port: Annotated[
         Port, Meta(description="the port of labels, metrics and administration; 0 takes a free one")
     ] = 8081
+    grpc: Annotated[bool, Meta(description="whether predictions are answered over gRPC too")] = True
+    grpc_port: Annotated[
+        Port, Meta(description="the port of the predictions over gRPC; 0 takes a free one")
+    ] = 8082
     workers: Annotated[
-        Annotated[int, Meta(ge=1, le=256)], Meta(description="processes that predict")
+        Annotated[int, Meta(ge=0, le=256)],
+        Meta(description="processes that predict; 0 is one for each core that may be used"),
     ] = 1
+    tls_certificate: Annotated[
+        Text | None,
+        Meta(
+            description="the file of the server's certificate and its chain (PEM); with it every"
+            " port speaks TLS",
+            extra=_ADVANCED,
+        ),
+    ] = None
+    tls_key: Annotated[
+        Text | None,
+        Meta(
+            description="the file of the certificate's key (PEM, without a passphrase)",
+            extra={**_ADVANCED, "default": "in the file of the certificate"},
+        ),
+    ] = None
+    tls_client_ca: Annotated[
+        Text | None,
+        Meta(
+            description="the file of the authorities that callers' certificates must come from"
+            " (PEM; a revocation list in it counts)",
+            extra=_ADVANCED,
+        ),
+    ] = None
+    tls_client_certificate: Annotated[
+        ClientCertificate,
+        Meta(
+            description="whether a caller must show a certificate of tls_client_ca",
+            extra=_ADVANCED,
+        ),
+    ] = ClientCertificate.REQUIRED
+    tls_handshake_timeout_s: Annotated[
+        Seconds,
+        Meta(description="time within which a TLS handshake must be done", extra=_ADVANCED),
+    ] = 10.0
     authentication: Annotated[bool, Meta(description="whether every request needs an API key")] = (
         True
     )

@@ -58,6 +58,11 @@ class LightgbmModel:
         self._booster = None
 
 
+def preload() -> None:
+    """Import the library ahead of the first model."""
+    import lightgbm  # noqa: F401
+
+
 def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
     """The model in the text file that *spec* names."""
     check_version(spec, "lightgbm", "lightgbm")

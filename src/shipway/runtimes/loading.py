@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -34,6 +35,17 @@ def load_model(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) 
             f"{spec.main_file!r} cannot be read: {error.strerror or error}",
             next_step="check that the file is there and readable",
         ) from error
+
+
+def preload(name: str) -> None:
+    """Have the library of *name* models imported, and open nothing.
+
+    It is what a runtime's module calls ``preload``, if it has that. Raises
+    :class:`~shipway.errors.MissingPackage`, and ImportError for the library.
+    """
+    prepare = getattr(sys.modules[_loader(name).__module__], "preload", None)
+    if prepare is not None:
+        prepare()
 
 
 def _loader(name: str) -> Loader:

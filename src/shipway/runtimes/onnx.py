@@ -156,8 +156,13 @@ def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Mod
     return OnnxModel(spec, Session(files[spec.main_file].read_bytes(), threads=threads))
 
 
-def _open(data: bytes, threads: int) -> Any:
-    # Unasked, the library writes and sends data about sessions; it reads this at its import.
+def preload() -> None:
+    """Import the library ahead of the first model."""
+    _library()
+
+
+def _library() -> Any:
+    # Unasked, it writes and sends data about sessions; it reads this at its import.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime
@@ -166,6 +171,11 @@ def _open(data: bytes, threads: int) -> Any:
             "the package 'onnxruntime' is not installed and is needed to run the model",
             next_step="pip install onnxruntime",
         ) from error
+    return onnxruntime
+
+
+def _open(data: bytes, threads: int) -> Any:
+    onnxruntime = _library()
     if _EXTERNAL_DATA in data:
         raise ModelFileError(
             "the ONNX model keeps weights in files beside it",

@@ -88,6 +88,11 @@ def _closed(_: Any) -> Any:
     raise RuntimeError("the model is closed")
 
 
+def preload() -> None:
+    """Import the library ahead of the first model."""
+    import skops.io  # noqa: F401
+
+
 def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
     """The estimator in the skops file that *spec* names."""
     for library in spec.library:

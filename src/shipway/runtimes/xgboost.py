@@ -65,6 +65,11 @@ class XgboostModel:
         self._booster = None
 
 
+def preload() -> None:
+    """Import the library ahead of the first model."""
+    import xgboost  # noqa: F401
+
+
 def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
     """The model in the UBJSON file that *spec* names."""
     check_version(spec, "xgboost", "xgboost")

@@ -8,6 +8,7 @@ that closes, however the supervisor ended, the child knows that it is alone.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -16,6 +17,9 @@ from dataclasses import dataclass
 from shipway.errors import UsageError
 
 _NAME, _SOCKET, _WATCH = "--child-name", "--child-socket", "--child-watch"
+_GRPC_PORT = "--child-grpc-port"
+RETIRE = signal.SIGUSR1
+"""Tells a worker to end while its siblings take what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +27,31 @@ class Child:
     """A process of the server: its name (``worker-0``, ``control``) and its listening socket.
 
     ``watch_fd`` reads an end of file once the supervisor is gone; None when there is none.
+    ``grpc_port`` is what a worker binds with SO_REUSEPORT beside its siblings; None without gRPC.
     """
 
     name: str
     socket: socket.socket
     watch_fd: int | None = None
+    grpc_port: int | None = None
 
 
-def child_arguments(name: str, socket_fd: int, watch_fd: int) -> list[str]:
+def child_arguments(
+    name: str, socket_fd: int, watch_fd: int, grpc_port: int | None = None
+) -> list[str]:
     """What is appended to a child's command."""
-    return [_NAME, name, _SOCKET, str(socket_fd), _WATCH, str(watch_fd)]
+    arguments = [_NAME, name, _SOCKET, str(socket_fd), _WATCH, str(watch_fd)]
+    return arguments if grpc_port is None else [*arguments, _GRPC_PORT, str(grpc_port)]
 
 
 def read_child(arguments: Sequence[str]) -> tuple[Child, list[str]]:
     """The child that *arguments* describe, and the arguments that are not the supervisor's."""
     rest = list(arguments)
     found: dict[str, str] = {}
-    for flag in (_NAME, _SOCKET, _WATCH):
+    for flag in (_NAME, _SOCKET, _WATCH, _GRPC_PORT):
         if flag not in rest[:-1]:
+            if flag == _GRPC_PORT:
+                continue
             raise UsageError(
                 f"{flag} is missing: this program is started by the server alone",
                 next_step="run `shipway serve`",
@@ -49,7 +60,8 @@ def read_child(arguments: Sequence[str]) -> tuple[Child, list[str]]:
         found[flag] = rest[at + 1]
         del rest[at : at + 2]
     listening = socket.socket(fileno=int(found[_SOCKET]))
-    return Child(found[_NAME], listening, int(found[_WATCH])), rest
+    port = int(found[_GRPC_PORT]) if _GRPC_PORT in found else None
+    return Child(found[_NAME], listening, int(found[_WATCH]), port), rest
 
 
 def watch_parent(child: Child, orphaned: Callable[[], None]) -> None:

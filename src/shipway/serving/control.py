@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from shipway.domain.times import Clock, system_clock
 from shipway.serving.child import Child, watch_parent
 from shipway.serving.control_routes import ControlServices, Move, make_application
 from shipway.serving.gatekeeper import Gatekeeper, Keys
+from shipway.serving.status import remove_process, write_control
+from shipway.serving.tls import Certificates, TlsFiles, watch
 
 __all__ = ["ControlOptions", "ControlServices", "Move", "run_control"]
 
@@ -24,6 +27,7 @@ class ControlOptions:
     """How the control process behaves; ``host`` is what it is bound to."""
 
     run: Path
+    tls: TlsFiles | None = None
     host: str = "127.0.0.1"
     drain_timeout_s: float = 30.0
 
@@ -42,17 +46,16 @@ def run_control(
     authentication is off.
     """
     application = make_application(services, options.run)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            Gatekeeper(application, keys=keys, host=options.host, clock=clock),
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            ws="none",
-            timeout_graceful_shutdown=int(options.drain_timeout_s),
-        )
+    configured = uvicorn.Config(
+        Gatekeeper(application, keys=keys, host=options.host, clock=clock),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_graceful_shutdown=int(options.drain_timeout_s),
     )
+    server = _Server(configured, options.run)
     ended = threading.Event()
 
     def orphaned() -> None:
@@ -66,6 +69,25 @@ def run_control(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ignored)
     watch_parent(child, orphaned)
+    if options.tls is not None:
+        certificates = Certificates(options.tls)
+        configured.load()
+        configured.ssl = certificates.standing()
+        watch(certificates, ended)
     server.run(sockets=[child.socket])
     ended.set()
+    remove_process(options.run, os.getpid())
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which says when it answers."""
+
+    def __init__(self, configured: uvicorn.Config, run: Path) -> None:
+        super().__init__(configured)
+        self._run = run
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open for requests, then say so."""
+        await super().startup(sockets)
+        write_control(self._run)

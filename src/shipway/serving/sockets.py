@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from shipway.errors import PortInUse, UsageError
 
+_log = logging.getLogger(__name__)
 _BACKLOG = 1024
 
 
@@ -26,9 +30,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_exposure(host: str, *, authentication: bool) -> None:
-    """Raise UsageError if everybody on the network could call a server that asks for no key."""
-    if not authentication and not is_loopback(host):
+def check_exposure(host: str, *, authentication: bool, tls: bool) -> None:
+    """Raise UsageError if everybody on the network could call a server that asks for no key.
+
+    Keys that would travel in clear are told of in the log.
+    """
+    if is_loopback(host):
+        return
+    if not tls:
+        _log.warning(
+            "%s can be reached from other machines and keys travel in clear: set"
+            " serve.tls_certificate, or put a proxy that speaks TLS before it",
+            host,
+        )
+    if not authentication:
         raise UsageError(
             f"{host} can be reached from other machines and authentication is off",
             next_step="turn serve.authentication on, or set serve.host and serve.control_host"
@@ -42,9 +57,45 @@ def listen(host: str, port: int, *, setting: str) -> socket.socket:
     Raises :class:`~shipway.errors.PortInUse` with the process that has the port, if it can be
     known, and :class:`~shipway.errors.UsageError` if *host* is not an address of this machine.
     """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    with _told(host, port, setting):
+        family = _family(host, port)
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+
+
+def reserve(host: str, port: int, *, setting: str) -> socket.socket:
+    """A port held for processes that bind it themselves with SO_REUSEPORT; nothing listens yet.
+
+    For as long as the socket is open nobody else gets the port: another user's process is refused
+    by the system, another server of this user by its own call of this. Raises as
+    :func:`listen` does.
+    """
+    with _told(host, port, setting):
+        family = _family(host, port)
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # Without SO_REUSEPORT, so that it is refused if anybody has the port already; with
+            # SO_REUSEADDR, so that connections that have ended are not taken for somebody.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            port = probe.getsockname()[1]
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            reserved.bind((host, port))
+        except OSError:
+            reserved.close()
+            raise
+        return reserved
+
+
+def _family(host: str, port: int) -> socket.AddressFamily:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+
+
+@contextmanager
+def _told(host: str, port: int, setting: str) -> Iterator[None]:
+    """Turn what the system says of an address into what a person can do about it."""
+    try:
+        yield
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             owner = listening_process(port)
@@ -86,8 +137,13 @@ def listening_process(port: int) -> int | None:
     return None
 
 
-def url_of(listening: socket.socket) -> str:
-    """Where *listening* can be called: ``http://127.0.0.1:8080``."""
-    host, port = listening.getsockname()[:2]
+def url_of(bound: socket.socket, *, tls: bool = False) -> str:
+    """Where *bound* can be called: ``http://127.0.0.1:8080``."""
+    return f"{'https' if tls else 'http'}://{address_of(bound)}"
+
+
+def address_of(bound: socket.socket) -> str:
+    """Its host and port, as gRPC clients want it: ``127.0.0.1:8082``, ``[::1]:8082``."""
+    host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}"
+    return f"{shown}:{port}"

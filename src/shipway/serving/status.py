@@ -1,7 +1,8 @@
 """The files under ``run/`` by which the processes of one server know of each other.
 
 ``server.json`` says where the server is. ``worker-<pid>.json`` says what a worker really serves,
-so that a promotion can wait until every worker does. A file counts only while the process that
+so that a promotion can wait until every worker does. ``control-<pid>.json`` is there while a
+control process answers. A file counts only while the process that
 wrote it lives; one left by a killed process is passed over.
 """
 
@@ -24,12 +25,18 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 class ServerRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A running server: its supervisor, and the addresses of its two planes."""
+    """A running server: its supervisor, and the addresses of its planes.
+
+    ``grpc_url`` is what a gRPC client takes (``127.0.0.1:8082``), "" without gRPC;
+    ``certificate`` the file that it shows, "" without TLS.
+    """
 
     pid: int
     url: str
     control_url: str
     started_at: datetime
+    grpc_url: str = ""
+    certificate: str = ""
 
 
 class EndpointStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,9 +94,22 @@ def write_worker(run: Path, status: WorkerStatus) -> None:
     _write(_worker_path(run, status.pid), status)
 
 
-def remove_worker(run: Path, pid: int) -> None:
-    """Forget the worker *pid*."""
+def write_control(run: Path) -> None:
+    """Say that this process answers on the control plane."""
+    run.mkdir(parents=True, exist_ok=True)
+    _control_path(run, os.getpid()).touch()
+
+
+def read_controls(run: Path) -> frozenset[int]:
+    """The processes that answer on the control plane; two while one takes over."""
+    found = (path.stem.rpartition("-")[2] for path in run.glob("control-*.json"))
+    return frozenset(int(pid) for pid in found if pid.isdigit() and is_alive(int(pid)))
+
+
+def remove_process(run: Path, pid: int) -> None:
+    """Forget what the child *pid* has said of itself."""
     _worker_path(run, pid).unlink(missing_ok=True)
+    _control_path(run, pid).unlink(missing_ok=True)
 
 
 def read_workers(run: Path) -> tuple[WorkerStatus, ...]:
@@ -143,6 +163,10 @@ def is_alive(pid: int) -> bool:
     except (OSError, IndexError):
         return True
     return state not in {"Z", "X"}
+
+
+def _control_path(run: Path, pid: int) -> Path:
+    return run / f"control-{pid}.json"
 
 
 def _worker_path(run: Path, pid: int) -> Path:

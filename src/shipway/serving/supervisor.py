@@ -10,291 +10,140 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import selectors
 import signal
-import socket
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from types import FrameType
 
 from shipway.domain.times import Clock, system_clock
-from shipway.errors import ConflictError, EnvironmentFailure
-from shipway.serving.child import child_arguments
+from shipway.errors import ConflictError, ShipwayError
+from shipway.serving.children import Children, Openings
 from shipway.serving.counters import wipe_counters
+from shipway.serving.launching import Process
 from shipway.serving.metrics import METRICS_FOLDER
-from shipway.serving.sockets import check_exposure, listen, url_of
-from shipway.serving.status import (
-    ServerRecord,
-    WorkerStatus,
-    read_server,
-    read_workers,
-    remove_server,
-    remove_worker,
-    write_server,
-)
+from shipway.serving.plan import ServerPlan
+from shipway.serving.signals import Signals
+from shipway.serving.sockets import address_of, check_exposure, listen, reserve, url_of
+from shipway.serving.status import ServerRecord, read_server, remove_server, write_server
+from shipway.serving.tls import server_context
 
 _log = logging.getLogger(__name__)
-_CONTROL = "control"
 _TICK_S = 0.05
-_FIRST_BACKOFF_S = 0.25
-_LONGEST_BACKOFF_S = 30.0
-_PATIENCE = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerPlan:
-    """What to start. Ports may be 0; commands get the child's arguments appended.
-
-    The control plane listens on an address of its own: opening the predictions to others opens
-    nothing else.
-    ``environment`` None hands down the supervisor's own.
-    """
-
-    host: str
-    port: int
-    control_port: int
-    workers: int
-    control_host: str = "127.0.0.1"
-    worker_command: tuple[str, ...]
-    control_command: tuple[str, ...]
-    run: Path
-    authentication: bool = True
-    drain_wait_s: float = 2.0
-    drain_timeout_s: float = 30.0
-    environment: Mapping[str, str] | None = None
-
-
-def backoff_s(deaths: int) -> float:
-    """How long to wait before a child is started again after *deaths* in a row before ready.
-
-    One that had been ready is replaced at once (0 deaths); a crash loop is slowed down.
-
-    >>> [backoff_s(deaths) for deaths in (0, 1, 2, 3, 20)]
-    [0.0, 0.25, 0.5, 1.0, 30.0]
-    """
-    if deaths == 0:
-        return 0.0
-    return min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(deaths - 1, 16))
-
-
-@dataclass(slots=True)
-class _Slot:
-    """A place for one child, whoever fills it at the moment."""
-
-    name: str
-    command: tuple[str, ...]
-    listening: socket.socket
-    process: subprocess.Popen[bytes] | None = None
-    ready: bool = False
-    deaths: int = 0
-    start_at: float = 0.0
-
-
-class Supervisor:
-    """The children of one server and what is to be done about them; one call of ``step`` a tick."""
-
-    def __init__(
-        self,
-        plan: ServerPlan,
-        data_socket: socket.socket,
-        control_socket: socket.socket,
-        watch_fd: int,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
-        self._plan = plan
-        self._watch_fd = watch_fd
-        self._clock = clock
-        self._slots = [
-            _Slot(f"worker-{number}", plan.worker_command, data_socket)
-            for number in range(plan.workers)
-        ]
-        self._slots.append(_Slot(_CONTROL, plan.control_command, control_socket))
-        self._was_ready = False
-
-    def step(self) -> None:
-        """Start what is not there, notice what has died or become ready.
-
-        Raises :class:`~shipway.errors.EnvironmentFailure` if the server never gets ready because
-        one child ends again and again, or because what is live does not load.
-        """
-        workers = read_workers(self._plan.run)
-        if not self.ready:
-            _check_first(workers)
-        ready = {status.pid for status in workers if status.revision >= 0}
-        for slot in self._slots:
-            process = slot.process
-            if process is None:
-                if self._clock() >= slot.start_at:
-                    self._start(slot)
-            elif process.poll() is not None:
-                self._bury(slot, process)
-            elif not slot.ready and (process.pid in ready or slot.name == _CONTROL):
-                slot.ready = slot.name != _CONTROL or _answers(slot.listening)
-                slot.deaths = 0 if slot.ready else slot.deaths
-
-    @property
-    def ready(self) -> bool:
-        """Whether the control process and at least one worker have begun to answer, once."""
-        if not self._was_ready:
-            workers = any(slot.ready for slot in self._slots if slot.name != _CONTROL)
-            control = all(slot.ready for slot in self._slots if slot.name == _CONTROL)
-            self._was_ready = workers and control
-        return self._was_ready
-
-    def running(self, *, control: bool = True) -> list[subprocess.Popen[bytes]]:
-        """The children that have not ended, the control process only if asked for."""
-        found = [slot.process for slot in self._slots if control or slot.name != _CONTROL]
-        return [process for process in found if process is not None and process.poll() is None]
-
-    def signal(self, number: signal.Signals, *, control: bool = True) -> None:
-        """Send *number* to every child, the control process only if asked to."""
-        for process in self.running(control=control):
-            process.send_signal(number)
-
-    def end(self) -> None:
-        """Kill what is left, and wait until it is gone."""
-        for process in self.running():
-            process.kill()
-            process.wait()
-
-    def _start(self, slot: _Slot) -> None:
-        socket_fd = slot.listening.fileno()
-        slot.ready = False
-        slot.process = subprocess.Popen(
-            [*slot.command, *child_arguments(slot.name, socket_fd, self._watch_fd)],
-            pass_fds=(socket_fd, self._watch_fd),
-            stdin=subprocess.DEVNULL,
-            env=None if self._plan.environment is None else dict(self._plan.environment),
-            process_group=0,  # a Ctrl-C in the terminal is the supervisor's to pass on, once
-        )
-
-    def _bury(self, slot: _Slot, process: subprocess.Popen[bytes]) -> None:
-        slot.deaths = 0 if slot.ready else slot.deaths + 1
-        slot.process = None
-        slot.start_at = self._clock() + backoff_s(slot.deaths)
-        remove_worker(self._plan.run, process.pid)
-        _log.warning("%s (pid %d) ended: %s", slot.name, process.pid, _ending(process))
-        if slot.deaths >= _PATIENCE and not self.ready:
-            raise EnvironmentFailure(
-                f"{slot.name} ended {slot.deaths} times before it was ready ({_ending(process)})",
-                next_step="mend what it says above; `shipway doctor` looks at the installation",
-            )
 
 
 def supervise(
     plan: ServerPlan,
     *,
     announce: Callable[[ServerRecord], None],
+    reread: Callable[[], ServerPlan] | None = None,
     clock: Clock = system_clock,
 ) -> int:
     """Run a server in the foreground until SIGTERM or SIGINT; the exit code, 0 after a drain.
 
     *announce* is called once, when the server answers. A second signal ends everything at once
-    (exit code 1). Call it from the main thread. Raises :class:`~shipway.errors.PortInUse`,
+    (exit code 1). On SIGHUP every process is replaced by one of the plan that *reread* makes, or
+    of the same plan. Call it from the main thread. Raises :class:`~shipway.errors.PortInUse`,
     :class:`~shipway.errors.UsageError` for a port open to all without authentication,
+    :class:`~shipway.errors.ConfigError` for a certificate that is no good,
     :class:`~shipway.errors.ConflictError` if a server runs on this store, and
     :class:`~shipway.errors.EnvironmentFailure` if it cannot get ready.
     """
     for host in (plan.host, plan.control_host):
-        check_exposure(host, authentication=plan.authentication)
+        check_exposure(host, authentication=plan.authentication, tls=plan.tls is not None)
+    if plan.tls is not None:
+        server_context(plan.tls)
     with ExitStack() as stack:
         stack.enter_context(_only_one(plan.run))
-        data = stack.enter_context(listen(plan.host, plan.port, setting="serve.port"))
-        control = stack.enter_context(
-            listen(plan.control_host, plan.control_port, setting="serve.control_port")
-        )
-        for path in plan.run.glob("worker-*.json"):
-            path.unlink(missing_ok=True)
+        openings, record = _opened(plan, stack, clock)
+        for pattern in ("worker-*.json", "control-*.json"):
+            for path in plan.run.glob(pattern):
+                path.unlink(missing_ok=True)
         wipe_counters(plan.run / METRICS_FOLDER)
-        watched, held = os.pipe()
-        stack.callback(os.close, watched)
-        stack.callback(os.close, held)
-        signals = stack.enter_context(_Signals.caught())
-        supervisor = Supervisor(plan, data, control, watched)
-        record = ServerRecord(
-            pid=os.getpid(), url=url_of(data), control_url=url_of(control), started_at=clock()
-        )
+        signals = stack.enter_context(Signals.caught())
+        children = Children(plan, openings)
         stack.callback(remove_server, plan.run)
-        stack.callback(supervisor.end)
+        stack.callback(children.end)
         announced = False
-        while not signals.count:
-            supervisor.step()
-            if supervisor.ready and not announced:
+        while not signals.ends:
+            children.step()
+            if children.ready and not announced:
                 announced = True
                 write_server(plan.run, record)
                 announce(record)
+            if signals.hangups and announced and not children.rolling:
+                signals.hangups = 0
+                plan = _renewed(plan, children, reread)
             signals.wait(_TICK_S)
-        return _drain(plan, supervisor, signals)
+        return _drain(plan, children, signals)
 
 
-def _drain(plan: ServerPlan, supervisor: Supervisor, signals: _Signals) -> int:
+def _opened(plan: ServerPlan, stack: ExitStack, clock: Clock) -> tuple[Openings, ServerRecord]:
+    """The ports of *plan*, open until *stack* closes them, and where they are."""
+    data = stack.enter_context(listen(plan.host, plan.port, setting="serve.port"))
+    control = stack.enter_context(
+        listen(plan.control_host, plan.control_port, setting="serve.control_port")
+    )
+    grpc_port, grpc_url = None, ""
+    if plan.grpc_port is not None:
+        reserved = stack.enter_context(
+            reserve(plan.host, plan.grpc_port, setting="serve.grpc_port")
+        )
+        grpc_port, grpc_url = reserved.getsockname()[1], address_of(reserved)
+    watched, held = os.pipe()
+    stack.callback(os.close, watched)
+    stack.callback(os.close, held)
+    tls = plan.tls is not None
+    record = ServerRecord(
+        pid=os.getpid(),
+        url=url_of(data, tls=tls),
+        control_url=url_of(control, tls=tls),
+        grpc_url=grpc_url,
+        certificate=plan.tls.certificate if plan.tls is not None else "",
+        started_at=clock(),
+    )
+    openings = Openings(data=data, control=control, grpc_port=grpc_port, watch_fd=watched)
+    return openings, record
+
+
+def _renewed(
+    plan: ServerPlan, children: Children, reread: Callable[[], ServerPlan] | None
+) -> ServerPlan:
+    """Begin to replace every process by one of the plan as it is now; that plan."""
+    try:
+        newer, kept = plan.taking_over(plan if reread is None else reread())
+        if newer.tls is not None:
+            server_context(newer.tls)
+    except ShipwayError as error:
+        _log.error("nothing is replaced: %s", error, extra={"code": error.code})
+        return plan
+    if kept:
+        _log.warning("taken over only by a new start: %s", ", ".join(f"serve.{k}" for k in kept))
+    _log.info("every process is replaced, one after the other")
+    children.roll(newer)
+    return newer
+
+
+def _drain(plan: ServerPlan, children: Children, signals: Signals) -> int:
     """End the workers first, then the control process, which takes labels until the last."""
-    grace_s = plan.drain_wait_s + plan.drain_timeout_s + 2.0
-    supervisor.signal(signal.SIGTERM, control=False)
-    until = monotonic() + grace_s
-    ended = _wait(lambda: supervisor.running(control=False), until, signals)
-    supervisor.signal(signal.SIGTERM)
-    ended = _wait(supervisor.running, until + 5.0, signals) and ended
+    children.signal(signal.SIGTERM, control=False)
+    until = monotonic() + plan.grace_s
+    ended = _wait(lambda: children.running(control=False), until, signals)
+    children.signal(signal.SIGTERM)
+    ended = _wait(children.running, until + 5.0, signals) and ended
     return 0 if ended else 1
 
 
-def _wait(
-    running: Callable[[], list[subprocess.Popen[bytes]]], until: float, signals: _Signals
-) -> bool:
-    """Wait for all of *running* to end; at *until*, or at a second signal, end them."""
+def _wait(running: Callable[[], list[Process]], until: float, signals: Signals) -> bool:
+    """Wait for all of *running* to end; at *until*, or at a second signal, kill them."""
+    in_time = True
     while left := running():
-        if monotonic() >= until or signals.count > 1:
+        if monotonic() >= until or signals.ends > 1:
+            in_time = False
             for process in left:
-                process.kill()
-                process.wait()
-            return False
+                process.signal(signal.SIGKILL)
         signals.wait(_TICK_S)
-    return True
-
-
-@dataclass(slots=True)
-class _Signals:
-    """SIGTERM and SIGINT, counted; SIGCHLD only wakes the one who waits."""
-
-    selector: selectors.BaseSelector
-    reading: socket.socket
-    count: int = 0
-
-    @classmethod
-    @contextmanager
-    def caught(cls) -> Iterator[_Signals]:
-        """Catch them for as long as the context lasts."""
-        reading, writing = socket.socketpair()
-        selector = selectors.DefaultSelector()
-        reading.setblocking(False)
-        writing.setblocking(False)
-        selector.register(reading, selectors.EVENT_READ)
-        caught = cls(selector, reading)
-
-        def count(number: int, _: FrameType | None) -> None:
-            caught.count += number != signal.SIGCHLD
-
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-        before = {number: signal.signal(number, count) for number in numbers}
-        former = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-        try:
-            yield caught
-        finally:
-            signal.set_wakeup_fd(former)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            selector.close()
-            reading.close()
-            writing.close()
-
-    def wait(self, timeout_s: float) -> None:
-        """Sleep until a signal comes, at most *timeout_s*."""
-        if self.selector.select(timeout_s):
-            self.reading.recv(4096)
+    return in_time
 
 
 @contextmanager
@@ -312,33 +161,3 @@ def _only_one(run: Path) -> Iterator[None]:
                 next_step="use that one, stop it, or give this one a store with SHIPWAY_HOME",
             ) from error
         yield
-
-
-def _answers(listening: socket.socket) -> bool:
-    """Whether somebody accepts and answers on *listening*."""
-    host, port = listening.getsockname()[:2]
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    try:
-        with socket.create_connection((target, port), timeout=0.2) as probe:
-            probe.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return probe.recv(12).startswith(b"HTTP/1.1 200")
-    except OSError:
-        return False
-
-
-def _check_first(workers: tuple[WorkerStatus, ...]) -> None:
-    """Raise if a worker of a server that never answered yet cannot do so."""
-    for worker in workers:
-        if worker.error and not worker.ready:
-            raise EnvironmentFailure(
-                f"{worker.name} can answer nothing: {worker.error}",
-                next_step="promote or roll back to a version that loads; `shipway versions` lists"
-                " them, `shipway doctor --thorough` looks at the store",
-            )
-
-
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
-    if code is not None and code < 0:
-        return f"killed by {signal.Signals(-code).name}"
-    return f"exit code {code}"

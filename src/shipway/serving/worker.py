@@ -1,7 +1,8 @@
 """A prediction worker: one process, one loop, one port shared with its siblings.
 
 It puts the parts together and owns their order: load before accepting, swap whole, and on
-SIGTERM readiness first, then a wait, then no more connections, then what is under way.
+SIGTERM readiness first, then a wait, then no more connections, then what is under way. A worker
+that retires while the server goes on (SIGUSR1) leaves new connections to its siblings at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import uvloop
 
 from shipway.domain.events import EventSink, Losses
 from shipway.domain.times import system_clock
-from shipway.serving.child import Child, watch_parent
+from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
 from shipway.serving.dataplane import DataPlane
 from shipway.serving.http.connection import Shared
@@ -32,20 +33,28 @@ from shipway.serving.http.responses import Responder
 from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.reloading import Follower, Refreshed
 from shipway.serving.routing import RoutingSource
-from shipway.serving.status import WorkerStatus, remove_worker, write_worker
+from shipway.serving.status import WorkerStatus, remove_process, write_worker
+from shipway.serving.tls import Certificates, TlsFiles, watch
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
 _SETTLE_S = 0.005
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerOptions:
-    """How a worker behaves; ``run`` is the folder of the server's state."""
+    """How a worker behaves; ``run`` is the folder of the server's state.
+
+    gRPC, if the child was given a port, is bound to ``grpc_host`` and speaks TLS as HTTP does.
+    """
 
     run: Path
     authentication: bool = True
     limits: Limits = field(default_factory=Limits)
+    tls: TlsFiles | None = None
+    tls_handshake_timeout_s: float = 10.0
+    grpc_host: str = "127.0.0.1"
     drain_wait_s: float = 2.0
     drain_timeout_s: float = 30.0
     poll_s: float = 0.15
@@ -74,7 +83,15 @@ class Worker:
         self._responder = Responder()
         shared = Shared(self._plane, options.limits, self._responder, self._loop.time)
         connections = self._counters.counter("shipway_connections_total")
-        self._listener = Listener(child.socket, shared, self._loop, accepted=connections.add)
+        self._certificates = None if options.tls is None else Certificates(options.tls)
+        self._listener = Listener(
+            child.socket,
+            shared,
+            self._loop,
+            accepted=connections.add,
+            certificates=self._certificates,
+            handshake_timeout_s=options.tls_handshake_timeout_s,
+        )
         self._follower = Follower(
             open_source=open_source,
             install=self._install,
@@ -90,15 +107,17 @@ class Worker:
         self._lost = self._counters.counter("shipway_events_lost_total")
         self._looked = asyncio.Event()
         self._stop = asyncio.Event()
-        self._force = asyncio.Event()
+        self._retiring = False
         self._ended = threading.Event()
 
     async def run(self) -> int:
-        """Serve until told to stop; the exit code: 0 after a whole drain, 1 when it was forced."""
+        """Serve until told to stop; the exit code."""
         # The file is there before anything is read, so that a promotion waits for this worker.
         self._tell(self._status)
         watch_parent(self._child, self._orphaned)
         self._follower.start()
+        if self._certificates is not None:
+            watch(self._certificates, self._ended)
         watching = self._loop.create_task(self._watch_losses())
         try:
             # A model that takes long to load must not make the server look dead.
@@ -116,25 +135,40 @@ class Worker:
             self._plane.close()
             await asyncio.sleep(0)
             self._follower.stop(timeout_s=2.0)
-            remove_worker(self._options.run, self._status.pid)
+            remove_process(self._options.run, self._status.pid)
 
     def stop(self) -> None:
-        """Begin to drain; asked a second time, end at once."""
-        (self._force if self._stop.is_set() else self._stop).set()
+        """Begin to drain. A service manager may ask twice; who wants more haste kills."""
+        self._stop.set()
+
+    def retire(self) -> None:
+        """Begin to drain while siblings take what comes: the server stays ready."""
+        self._retiring = self._retiring or not self._stop.is_set()
+        self._stop.set()
 
     async def _drain(self) -> int:
-        self._plane.draining = True
         self._responder.closing = True
-        self._tell(WorkerStatus(pid=self._status.pid, name=self._status.name))
-        await self._first_of(self._force, timeout_s=self._options.drain_wait_s)
-        self._listener.stop_accepting()
-        until = self._loop.time() + self._options.drain_timeout_s
-        while self._listener.busy and self._loop.time() < until and not self._force.is_set():
-            self._listener.close_idle()
-            await self._first_of(self._force, timeout_s=0.05)
+        self._tell(self._status)
+        wait_s, timeout_s = self._options.drain_wait_s, self._options.drain_timeout_s
+        if self._retiring:
+            # A client learns from its next answer that the connection ends: give it time to ask.
+            self._listener.stop_accepting()
+            await self._left_by_clients(wait_s, close_idle=False)
+        else:
+            self._plane.draining = True
+            await asyncio.sleep(wait_s)
+            self._listener.stop_accepting()
+        await self._left_by_clients(timeout_s, close_idle=True)
         if self._listener.busy:
             _log.warning("%d connections were cut at the end of the drain", self._listener.busy)
-        return 1 if self._force.is_set() else 0
+        return 0
+
+    async def _left_by_clients(self, timeout_s: float, *, close_idle: bool) -> None:
+        until = self._loop.time() + timeout_s
+        while self._listener.busy and self._loop.time() < until:
+            if close_idle:
+                self._listener.close_idle()
+            await asyncio.sleep(_LOOK_S)
 
     async def _first_of(self, *events: asyncio.Event, timeout_s: float | None = None) -> None:
         waiting = [self._loop.create_task(event.wait()) for event in events]
@@ -201,10 +235,10 @@ class Worker:
         self._loop.call_soon_threadsafe(self._looked.set)
 
     def _tell(self, status: WorkerStatus) -> None:
-        """Keep *status*; once the drain has begun, nothing says ready any more."""
+        """Keep *status*; once the drain has begun it is not ready, and still follows."""
         with self._telling:
-            if not (self._plane.draining and status.ready):
-                self._write(msgspec.structs.replace(status, lost=self._status.lost))
+            ready = status.ready and not self._stop.is_set()
+            self._write(msgspec.structs.replace(status, ready=ready, lost=self._status.lost))
 
     def _write(self, status: WorkerStatus) -> None:
         self._status = status
@@ -227,8 +261,10 @@ def run_worker(
 
     async def serve() -> int:
         worker = Worker(child, open_source=open_source, sink=sink, options=options, losses=losses)
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, worker.stop)
+            loop.add_signal_handler(number, worker.stop)
+        loop.add_signal_handler(RETIRE, worker.retire)
         return await worker.run()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

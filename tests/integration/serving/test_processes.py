@@ -16,9 +16,10 @@ import pytest
 from tests.serving_rig import MODEL, Wire, eventually, infer
 
 from shipway.errors import ConflictError, PortInUse, UsageError
+from shipway.serving.plan import ServerPlan
 from shipway.serving.sockets import listen
 from shipway.serving.status import is_alive, read_server, read_workers
-from shipway.serving.supervisor import ServerPlan, supervise
+from shipway.serving.supervisor import supervise
 
 if TYPE_CHECKING:
     from tests.integration.serving.conftest import Processes

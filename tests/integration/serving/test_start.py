@@ -12,8 +12,9 @@ from tests.serving_child import FileRegistry
 from shipway.bootstrap.processes import server_plan
 from shipway.config.settings import ServeSettings
 from shipway.errors import EnvironmentFailure
+from shipway.serving.plan import ServerPlan
 from shipway.serving.status import read_server
-from shipway.serving.supervisor import ServerPlan, supervise
+from shipway.serving.supervisor import supervise
 
 ROOT = Path(__file__).parents[3]
 MODULES = ("json", "queue", "selectors", "numpy", "uvloop", "shipway")
@@ -47,12 +48,13 @@ def test_children_import_nothing_from_the_working_folder(tmp_path: Path) -> None
     for name in MODULES:
         (tmp_path / f"{name}.py").write_text("raise SystemExit('run by accident')\n")
     plan = server_plan(tmp_path / "home", "m", ServeSettings(), environ={})
-    for command in (plan.worker_command, plan.control_command):
+    assert plan.zygote_command is not None
+    for command in (plan.worker_command, plan.control_command, plan.zygote_command):
         done = subprocess.run(
             [*command, "--nothing"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert "run by accident" not in done.stderr
-        assert "--child-name is missing" in done.stderr
+        assert "is missing: this program is started by the server alone" in done.stderr
 
 
 def test_children_hold_no_secret(tmp_path: Path) -> None:
@@ -63,7 +65,12 @@ def test_children_hold_no_secret(tmp_path: Path) -> None:
         "HOME": "/home/anna",
     }
     plan = server_plan(tmp_path, "m", ServeSettings(), environ=environ)
-    assert plan.environment == {"HOME": "/home/anna"}
+    assert plan.environment is not None
+    assert {name: plan.environment.get(name) for name in environ} == {
+        "SHIPWAY_KEY": None,
+        "SHIPWAY_ALERTS__WEBHOOK": None,
+        "HOME": "/home/anna",
+    }
     assert "hush" not in " ".join((*plan.worker_command, *plan.control_command))
 
 

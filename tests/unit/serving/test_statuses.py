@@ -9,9 +9,9 @@ import pytest
 
 from shipway import errors
 from shipway.errors import Problem, ShipwayError
+from shipway.serving.children import backoff_s
 from shipway.serving.http.responses import Refusal, Responder
 from shipway.serving.statuses import error_body, http_status
-from shipway.serving.supervisor import backoff_s
 
 
 def documented() -> Iterator[tuple[str, int]]:

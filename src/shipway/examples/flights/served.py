@@ -26,7 +26,8 @@ def served(folder: Path, run: Path) -> Iterator[ServerRecord]:
     Raises :class:`~shipway.errors.ServerUnreachable` with the end of its log if it does not
     answer within a minute.
     """
-    environ = {**os.environ, "SHIPWAY_SERVE__PORT": "0", "SHIPWAY_SERVE__CONTROL_PORT": "0"}
+    ports = ("PORT", "CONTROL_PORT", "GRPC_PORT")
+    environ = {**os.environ, **{f"SHIPWAY_SERVE__{port}": "0" for port in ports}}
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "shipway", "serve", "--project", str(folder)],

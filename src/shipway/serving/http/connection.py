@@ -33,11 +33,15 @@ class Shared:
 
 
 class Connection(asyncio.Protocol):
-    """The transport's side of one client; ``deadline`` is when :meth:`expire` is due."""
+    """The transport's side of one client; ``deadline`` is when :meth:`expire` is due.
+
+    ``certificate`` is what the client has proved to be (``ssl.SSLSocket.getpeercert``), or None.
+    """
 
     def __init__(self, shared: Shared) -> None:
         self.responder = shared.responder
         self.deadline = _NEVER
+        self.certificate: dict[str, object] | None = None
         self._shared = shared
         self._limits = shared.limits
         self._transport: asyncio.Transport | None = None
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
         self._transport = cast("asyncio.Transport", transport)
+        self.certificate = transport.get_extra_info("peercert") or None
         self._shared.connections.add(self)
         self.deadline = self._shared.clock() + self._limits.header_timeout_s
 

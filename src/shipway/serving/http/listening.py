@@ -13,6 +13,7 @@ from collections.abc import Callable
 from time import time
 
 from shipway.serving.http.connection import Connection, Shared
+from shipway.serving.tls import Certificates
 
 _TICK_S = 0.25
 _PAUSE_S = 0.2
@@ -29,11 +30,15 @@ class Listener:
         loop: asyncio.AbstractEventLoop,
         *,
         accepted: Callable[[], None],
+        certificates: Certificates | None = None,
+        handshake_timeout_s: float = 10.0,
     ) -> None:
         self._socket = listening
         self._shared = shared
         self._loop = loop
         self._accepted = accepted
+        self._certificates = certificates
+        self._handshake_timeout_s = handshake_timeout_s
         self._accepting = False
         self._paused = False
         self._opening: set[asyncio.Task[object]] = set()
@@ -88,16 +93,29 @@ class Listener:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._accepted()
-        task: asyncio.Task[object] = self._loop.create_task(
-            self._loop.connect_accepted_socket(lambda: Connection(self._shared), connection)
-        )
+        task: asyncio.Task[object] = self._loop.create_task(self._connect(connection))
         self._opening.add(task)
         task.add_done_callback(self._opened)
+
+    async def _connect(self, connection: socket.socket) -> object:
+        """Make a connection of it; with TLS, of a socket that shakes hands in its time."""
+        certificates = self._certificates
+        if certificates is None:
+            return await self._loop.connect_accepted_socket(
+                lambda: Connection(self._shared), connection
+            )
+        return await self._loop.connect_accepted_socket(
+            lambda: Connection(self._shared),
+            connection,
+            ssl=certificates.context,
+            ssl_handshake_timeout=self._handshake_timeout_s,
+            ssl_shutdown_timeout=self._shared.limits.linger_s,
+        )
 
     def _opened(self, task: asyncio.Task[object]) -> None:
         self._opening.discard(task)
         if not task.cancelled():
-            task.exception()  # the client left before the connection was made
+            task.exception()  # the client left before the connection was made, or shook no hands
 
     def _pause(self) -> None:
         """Leave new connections to the other workers and to the backlog for a moment."""
