@@ -1,4 +1,4 @@
-"""The processes of a test server: ``python -m tests.serving_child worker|control|server``.
+"""The processes of a test server: ``python -m tests.serving_child ROLE HOME``.
 
 The registry is a JSON file, ``registry.json``, in the folder that is named; the sink appends one
 line an event to ``events.jsonl``.
@@ -7,8 +7,13 @@ line an event to ``events.jsonl``.
 from __future__ import annotations
 
 import json
+import logging
+import os
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +21,7 @@ import msgspec
 from tests.serving_rig import MODEL, FakeModel, served
 
 from shipway.domain.events import Label, PredictionEvent
-from shipway.errors import ModelFileError
+from shipway.errors import ConfigError, ModelFileError
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.serving.child import read_child
 from shipway.serving.control import ControlOptions, Move, run_control
@@ -24,7 +29,9 @@ from shipway.serving.plan import ServerPlan
 from shipway.serving.routing import LoadedVersion, RoutingState
 from shipway.serving.status import wait_for_workers
 from shipway.serving.supervisor import supervise
+from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import WorkerOptions, run_worker
+from shipway.serving.zygote import read_zygote, run_zygote
 
 
 class FileRegistry:
@@ -53,7 +60,9 @@ class FileRegistry:
         return RoutingState(revision=data["sequence"], endpoints=(endpoint,))
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
-        """A fake model; version 13 cannot be loaded."""
+        """A fake model; version 13 cannot be loaded, and 14 takes for ever."""
+        if endpoint.live == 14:
+            time.sleep(600)
         if endpoint.live == 13:
             raise ModelFileError("version 13 is broken", next_step="promote another")
         return LoadedVersion(served=served(endpoint.live or 0), model=FakeModel())
@@ -109,45 +118,94 @@ class FileServices:
         return state
 
 
-def server(home: Path, workers: int) -> int:
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server is run; read from ``options.json`` at the start and at each SIGHUP."""
+
+    workers: int = 1
+    zygote: bool = True
+    grpc: bool = False
+    tls: TlsFiles | None = None
+    drain_wait_s: float = 0.3
+    drain_timeout_s: float = 5.0
+
+
+def plan_of(home: Path) -> ServerPlan:
     """A whole server on ports of the system's choice, told by ``run/server.json``."""
+    try:
+        options = msgspec.json.decode((home / "options.json").read_bytes(), type=Options)
+    except msgspec.DecodeError as error:
+        raise ConfigError("options.json is wrong", next_step="mend it") from error
     command = (sys.executable, "-m", "tests.serving_child")
-    return supervise(
-        ServerPlan(
-            host="127.0.0.1",
-            port=0,
-            control_port=0,
-            workers=workers,
-            worker_command=(*command, "worker", str(home)),
-            control_command=(*command, "control", str(home)),
-            run=home / "run",
-            drain_wait_s=0.3,
-            drain_timeout_s=5.0,
-        ),
-        announce=lambda record: print(record.url, flush=True),  # noqa: T201
+    return ServerPlan(
+        host="127.0.0.1",
+        port=0,
+        control_port=0,
+        grpc_port=0 if options.grpc else None,
+        workers=options.workers,
+        worker_command=(*command, "worker", str(home)),
+        control_command=(*command, "control", str(home)),
+        zygote_command=(*command, "zygote", str(home)) if options.zygote else None,
+        environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        run=home / "run",
+        tls=options.tls,
+        drain_wait_s=options.drain_wait_s,
+        drain_timeout_s=options.drain_timeout_s,
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Be what the first argument says."""
-    role, home = arguments[0], Path(arguments[1])
-    if role == "server":
-        return server(home, int(arguments[2]))
-    child, _ = read_child(arguments[2:])
-    run = home / "run"
-    if role == "control":
-        options = ControlOptions(run=run, drain_timeout_s=5.0)
-        return run_control(child, services=FileServices(home), keys=lambda: None, options=options)
+def server(home: Path) -> int:
+    """The supervisor."""
+    return supervise(
+        plan_of(home),
+        announce=lambda record: print(record.url, flush=True),  # noqa: T201
+        reread=lambda: plan_of(home),
+    )
+
+
+def worker(home: Path, arguments: Sequence[str]) -> int:
+    """A worker; with a file ``crash`` it ends at once, with ``spawn`` it has a child."""
+    child, _ = read_child(arguments)
     if (home / "crash").exists():
         return 3
+    if (home / "spawn").exists():
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with (home / "spawned").open("a") as file:
+            file.write(f"{sleeper.pid}\n")
+    plan = plan_of(home)
     return run_worker(
         child,
         open_source=lambda: FileRegistry(home),
         sink=FileSink(home / "events.jsonl"),
         options=WorkerOptions(
-            run=run, authentication=False, drain_wait_s=0.3, drain_timeout_s=5.0, poll_s=0.02
+            run=plan.run,
+            authentication=False,
+            tls=plan.tls,
+            drain_wait_s=plan.drain_wait_s,
+            drain_timeout_s=plan.drain_timeout_s,
+            poll_s=0.02,
         ),
     )
+
+
+def control(home: Path, arguments: Sequence[str]) -> int:
+    """The control process."""
+    child, _ = read_child(arguments)
+    plan = plan_of(home)
+    options = ControlOptions(run=plan.run, tls=plan.tls, drain_timeout_s=plan.drain_timeout_s)
+    return run_control(child, services=FileServices(home), keys=lambda: None, options=options)
+
+
+def main(arguments: list[str]) -> int:
+    """Be what the first argument says."""
+    role, home, rest = arguments[0], Path(arguments[1]), arguments[2:]
+    logging.basicConfig(level=logging.INFO)
+    if role == "server":
+        return server(home)
+    roles = {"worker": partial(worker, home), "control": partial(control, home)}
+    if role == "zygote":
+        conversation, _ = read_zygote(rest)
+        return run_zygote(conversation, roles)
+    return roles[role](rest)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from shipway.security.policy import Scope
 from shipway.serving.child import Child
 from shipway.serving.http.limits import Limits
 from shipway.serving.routing import LoadedVersion, RoutingState
+from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import Worker, WorkerOptions
 
 MODEL = "late"
@@ -315,6 +316,11 @@ class World:
         """The reply to a GET."""
         return self.ask("\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
 
+    def certificates(self) -> list[dict[str, Any]]:
+        """What clients with a connection have proved to be."""
+        found = [one.certificate for one in list(self.worker._listener._shared.connections)]
+        return [one for one in found if one is not None]
+
     def stop(self) -> None:
         """What SIGTERM does."""
         self.loop.call_soon_threadsafe(self.worker.stop)
@@ -328,6 +334,8 @@ def running(
     authentication: bool = False,
     limits: Limits | None = None,
     drain_wait_s: float = 0.0,
+    tls: TlsFiles | None = None,
+    tls_handshake_timeout_s: float = 10.0,
 ) -> Iterator[World]:
     """A worker in a thread; it is drained at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -337,6 +345,8 @@ def running(
         run=run,
         authentication=authentication,
         limits=limits or Limits(),
+        tls=tls,
+        tls_handshake_timeout_s=tls_handshake_timeout_s,
         drain_wait_s=drain_wait_s,
         drain_timeout_s=3.0,
         poll_s=0.01,

@@ -26,7 +26,7 @@ _WORKER, _CONTROL = "worker", "control"
 _FIRST_BACKOFF_S = 0.25
 _LONGEST_BACKOFF_S = 30.0
 _PATIENCE = 3
-_SETTLED_S = 1.0
+_SETTLED_S = 0.5
 _READY_WITHIN_S = 60.0
 
 
@@ -48,7 +48,7 @@ class Openings:
 def backoff_s(deaths: int) -> float:
     """How long to wait before a child is started again after *deaths* in a row.
 
-    A death counts when it comes before the child was ready or within a second of that. One that
+    A death counts when it comes before the child was ready or within half a second of that. One that
     has served for longer is replaced at once (0 deaths); a crash loop is slowed down.
 
     >>> [backoff_s(deaths) for deaths in (0, 1, 2, 3, 20)]

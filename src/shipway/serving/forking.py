@@ -53,6 +53,7 @@ class Forker:
             return None
         if zygote.threads > 1:
             _log.warning("a library has started a thread: children are started, not forked")
+            zygote.hang_up()
             self._spawner = Spawner(self._plan, self._descriptors)
             return self._spawner.start(role, arguments)
         return zygote.fork(role, arguments)

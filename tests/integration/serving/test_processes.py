@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from tests.serving_child import FileRegistry
+from tests.serving_processes import ask
 from tests.serving_rig import MODEL, Wire, eventually, infer
 
 from shipway.errors import ConflictError, PortInUse, UsageError
@@ -22,16 +24,7 @@ from shipway.serving.status import is_alive, read_server, read_workers
 from shipway.serving.supervisor import supervise
 
 if TYPE_CHECKING:
-    from tests.integration.serving.conftest import Processes
-
-
-def ask(port: int) -> tuple[int, str]:
-    wire = Wire(port)
-    try:
-        reply = wire.send(infer(close=True)).reply()
-        return reply.status, str(reply.json.get("model_version"))
-    finally:
-        wire.close()
+    from tests.serving_processes import Processes
 
 
 def test_life_and_drain(start: Callable[..., Processes]) -> None:
@@ -100,7 +93,7 @@ def test_killed_worker(start: Callable[..., Processes]) -> None:
     before = {worker.pid for worker in server.workers}
     victim = sorted(before)[0]
     os.kill(victim, signal.SIGKILL)
-    eventually(lambda: len(server.workers) == 2 and victim not in {w.pid for w in server.workers})
+    eventually(lambda: server.refilled(victim, 2))
     assert {ask(server.port) for _ in range(20)} == {(200, "1")}
     metrics = httpx.get(f"{url}/metrics").text
     assert 'model_version="1",status="200"} 30.0' in metrics
@@ -111,7 +104,8 @@ def test_killed_control(start: Callable[..., Processes]) -> None:
     server = start()
     url = server.record.control_url
     workers = {worker.pid for worker in server.workers}
-    (control,) = set(server.children) - workers
+    control = server.control
+    assert control not in workers
     os.kill(control, signal.SIGKILL)
     eventually(lambda: _alive(url) and control not in server.children)
 
@@ -127,7 +121,7 @@ def test_killed_supervisor(start: Callable[..., Processes]) -> None:
     """When the supervisor is killed no child outlives it for long, and the ports are free."""
     server = start(workers=2)
     children, port = server.children, server.port
-    assert len(children) == 3
+    assert len(children) == 4
     server.supervisor.kill()
     server.supervisor.wait()
     eventually(lambda: not any(map(is_alive, children)), timeout_s=15)
@@ -153,10 +147,9 @@ def test_crash_loop_at_start(start: Callable[..., Processes], tmp_path: Path) ->
     """A server whose workers cannot start gives up and says so, and leaves nothing behind."""
     (tmp_path / "crash").touch()
     server = start(wait=False)
-    output, errors = server.supervisor.communicate(timeout=60)
-    assert server.supervisor.returncode != 0
-    assert b"before it was ready" in errors
-    assert output == b""
+    assert server.supervisor.wait(60) != 0
+    assert "before it was ready" in server.log
+    assert "http://" not in server.log
     assert read_server(server.run) is None
 
 
@@ -171,6 +164,103 @@ def test_what_is_taken(start: Callable[..., Processes]) -> None:
     pids = {server.supervisor.pid, *server.children}
     assert any(f"process {pid}" in message for pid in pids)
     assert "serve.port" in message
+
+
+def test_crash_loop_under_way(start: Callable[..., Processes]) -> None:
+    """A worker that ends again and again is started ever more slowly; its siblings answer."""
+    server = start(workers=2)
+    (server.home / "crash").touch()
+    os.kill(server.workers[0].pid, signal.SIGKILL)
+    eventually(lambda: server.log.count("exit code 3") >= 3)
+    assert ask(server.port) == (200, "1")
+    (server.home / "crash").unlink()
+    eventually(lambda: len(server.workers) == 2)
+
+
+def test_killed_zygote(start: Callable[..., Processes]) -> None:
+    """A zygote that is killed takes nobody with it, and another forks the next worker."""
+    server = start(workers=2)
+    before, zygote = server.pids, server.zygote
+    os.kill(zygote, signal.SIGKILL)
+    victim = min(before)
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: server.refilled(victim, 2))
+    assert before - {victim} < server.pids
+    assert ask(server.port) == (200, "1")
+    children = [*server.children, *before]
+    server.supervisor.send_signal(signal.SIGTERM)
+    assert server.supervisor.wait(15) == 0
+    assert not any(map(is_alive, children))
+
+
+def test_without_a_zygote(start: Callable[..., Processes]) -> None:
+    """Where children cannot be forked they are started, and are replaced all the same."""
+    server = start(workers=2, zygote=False)
+    assert len(server.children) == 3
+    victim = server.workers[0].pid
+    os.kill(victim, signal.SIGKILL)
+    eventually(lambda: server.refilled(victim, 2))
+    children = server.children
+    server.supervisor.send_signal(signal.SIGTERM)
+    assert server.supervisor.wait(15) == 0
+    assert not any(map(is_alive, children))
+
+
+@pytest.mark.parametrize("end", ["worker", "supervisor", "drain", "drain-twice"])
+def test_grandchildren(start: Callable[..., Processes], tmp_path: Path, end: str) -> None:
+    """What a worker has started ends with it, however the worker, or all of the server, ends."""
+    (tmp_path / "spawn").touch()
+    server = start()
+    spawned = [int(line) for line in (tmp_path / "spawned").read_text().split()]
+    everyone = [*server.children, *spawned]
+    assert all(map(is_alive, spawned))
+    if end == "worker":
+        os.kill(server.workers[0].pid, signal.SIGKILL)
+        everyone = spawned
+    elif end == "supervisor":
+        server.supervisor.kill()
+        server.supervisor.wait()
+    else:
+        server.supervisor.send_signal(signal.SIGTERM)
+        if end == "drain-twice":
+            server.supervisor.send_signal(signal.SIGTERM)
+        server.supervisor.wait(15)
+    eventually(lambda: not any(map(is_alive, everyone)))
+
+
+def test_sigterm_before_ready(start: Callable[..., Processes], tmp_path: Path) -> None:
+    """A server that is told to end while its model loads ends, and was never announced."""
+    FileRegistry(tmp_path).promote(14)
+    server = start(wait=False)
+    eventually(lambda: read_workers(server.run) != ())
+    children = server.children
+    server.supervisor.send_signal(signal.SIGTERM)
+    assert server.supervisor.wait(20) == 0
+    assert not any(map(is_alive, children))
+    assert "http://" not in server.log
+
+
+def test_sigterm_while_importing(start: Callable[..., Processes]) -> None:
+    """A server that is told to end before it has a worker ends."""
+    server = start(wait=False)
+    eventually(lambda: server.children != [])
+    children = server.children
+    server.supervisor.send_signal(signal.SIGTERM)
+    assert server.supervisor.wait(20) == 0
+    assert not any(map(is_alive, children))
+
+
+def test_everyone_is_told_twice(start: Callable[..., Processes]) -> None:
+    """A service manager that signals every process of a service does not cut the drain short."""
+    server = start(workers=2)
+    half = Wire(server.port).send(infer()[:-5])
+    children = server.children
+    for pid in (*children, server.supervisor.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert half.send(infer()[-5:]).reply().status == 200
+    half.close()
+    assert server.supervisor.wait(15) == 0
+    assert not any(map(is_alive, children))
 
 
 def test_no_open_door(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_a_live_version_that_does_not_load_is_no_start(
 ) -> None:
     """A server that could answer nothing says why and ends; nobody is told that it runs."""
     FileRegistry(tmp_path).promote(13)
+    (tmp_path / "options.json").write_text("{}")
     monkeypatch.chdir(ROOT)
     command = (sys.executable, "-m", "tests.serving_child")
     plan = ServerPlan(
