@@ -19,15 +19,20 @@ from tests.soak.traffic import Mark, traffic
 
 from shipway.serving.status import wait_for_workers
 
+_DYING_S = 0.2
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done ``times``, and what became of the requests meanwhile."""
+    """What was done ``times``, and what became of the requests meanwhile.
+
+    ``wrong`` were answered by a version that was no longer live, or failed without a reason.
+    """
 
     times: int
     requests: int
     failed: list[Mark]
-    stale: int = 0
+    wrong: int = 0
     slowest_s: float = 0.0
 
     @property
@@ -37,8 +42,8 @@ class Outcome:
 
     def __str__(self) -> str:
         return (
-            f"{self.times} times, {self.requests} requests, {len(self.failed)} failed,"
-            f" {self.stale} stale, slowest {self.slowest_s:.3f} s"
+            f"{self.times} times, {self.requests} requests, {len(self.failed)} failed"
+            f" ({self.failed_share:.3%}), {self.wrong} wrong, slowest {self.slowest_s:.3f} s"
         )
 
 
@@ -90,23 +95,37 @@ def stop_backends(folder: Path, *, times: int, rate: float) -> Outcome:
     return Outcome(times, len(load.marks), load.failed(), slowest_s=slowest)
 
 
-def kill_workers(server: Processes, *, seconds: float, rate: float, every_s: float) -> Outcome:
-    """``kill -9`` a worker each *every_s*; ``slowest_s`` is until all are ready again."""
+def kill_workers(
+    server: Processes, *, seconds: float, rate: float, every_s: float, keep_alive: bool
+) -> Outcome:
+    """``kill -9`` a worker each *every_s*; ``slowest_s`` is until all are ready again.
+
+    Requests that the killed one has are lost. With *keep_alive* those too that clients send it
+    before the system has ended its connections, which is after it has freed its memory.
+    All others are ``wrong``.
+    """
     random_one = random.Random(0)
-    workers, times, slowest = len(server.workers), 0, 0.0
-    with traffic(server.port, infer(), rate=rate, connections=16) as load:
+    workers, slowest = len(server.workers), 0.0
+    kills: list[float] = []
+    request = infer(close=not keep_alive)
+    with traffic(server.port, request, rate=rate, connections=16) as load:
         load.wait_for(int(rate / 4))
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             due = time.monotonic() + every_s
             victim = random_one.choice(sorted(server.pids))
+            kills.append(time.monotonic())
             os.kill(victim, signal.SIGKILL)
-            killed = time.monotonic()
             eventually(lambda victim=victim: server.refilled(victim, workers))  # type: ignore[misc]
-            slowest = max(slowest, time.monotonic() - killed)
-            times += 1
+            slowest = max(slowest, time.monotonic() - kills[-1])
             _sleep_until(due)
-    return Outcome(times, len(load.marks), load.failed(), slowest_s=slowest)
+    failed = load.failed()
+    unexplained = [
+        mark
+        for mark in failed
+        if not any(mark.began <= kill + _DYING_S and mark.ended >= kill for kill in kills)
+    ]
+    return Outcome(len(kills), len(load.marks), failed, len(unexplained), slowest)
 
 
 def renew_certificates(

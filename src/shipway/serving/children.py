@@ -48,8 +48,8 @@ class Openings:
 def backoff_s(deaths: int) -> float:
     """How long to wait before a child is started again after *deaths* in a row.
 
-    A death counts when it comes before the child was ready or within half a second of that. One that
-    has served for longer is replaced at once (0 deaths); a crash loop is slowed down.
+    A death counts when it comes before the child was ready, or within half a second of that. One
+    that has served for longer is replaced at once (0 deaths); a crash loop is slowed down.
 
     >>> [backoff_s(deaths) for deaths in (0, 1, 2, 3, 20)]
     [0.0, 0.25, 0.5, 1.0, 30.0]
