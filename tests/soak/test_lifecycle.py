@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.certificates import Authority, client_context, tls_files
 from tests.serving_processes import processes
 from tests.soak import lifecycle
+from tests.soak.scale import sized
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-Scaled = Callable[[float, float], float]
 
 
 def told(outcome: lifecycle.Outcome) -> lifecycle.Outcome:
@@ -19,26 +18,24 @@ def told(outcome: lifecycle.Outcome) -> lifecycle.Outcome:
     return outcome
 
 
-def test_version_swaps(tmp_path: Path, scaled: Scaled) -> None:
+def test_version_swaps(tmp_path: Path) -> None:
     """Versions are swapped at 200 requests/s: none fails, none is stale after the promotion."""
     with processes(tmp_path, workers=2) as server:
-        done = told(
-            lifecycle.swap_versions(server, swaps=int(scaled(20, 100)), rate=200, pause_s=0.25)
-        )
+        done = told(lifecycle.swap_versions(server, swaps=sized(20, 100), rate=200, pause_s=0.25))
     assert done.failed == []
     assert done.wrong == 0
 
 
-def test_sigterms_behind_a_proxy(tmp_path: Path, scaled: Scaled) -> None:
+def test_sigterms_behind_a_proxy(tmp_path: Path) -> None:
     """Backends behind a proxy are told to end at 200 requests/s, and none fails."""
-    done = told(lifecycle.stop_backends(tmp_path, times=int(scaled(4, 30)), rate=200))
+    done = told(lifecycle.stop_backends(tmp_path, times=sized(4, 30), rate=200))
     assert done.failed == []
 
 
 @pytest.mark.parametrize("keep_alive", [False, True])
-def test_killed_workers(tmp_path: Path, scaled: Scaled, keep_alive: bool) -> None:
+def test_killed_workers(tmp_path: Path, keep_alive: bool) -> None:
     """A worker is killed each second at 100 requests/s: nothing fails but what it had."""
-    seconds = scaled(6, 60)
+    seconds = sized(6, 60)
     with processes(tmp_path, workers=2) as server:
         done = told(
             lifecycle.kill_workers(
@@ -47,17 +44,17 @@ def test_killed_workers(tmp_path: Path, scaled: Scaled, keep_alive: bool) -> Non
         )
     assert done.times >= seconds / 2
     assert done.wrong == 0
-    if scaled(0, 1) and not keep_alive:
+    if sized(0, 1) and not keep_alive:
         assert done.failed_share <= 0.001
 
 
-def test_certificates_renewed(tmp_path: Path, scaled: Scaled) -> None:
+def test_certificates_renewed(tmp_path: Path) -> None:
     """Certificates change at 200 requests/s, and none fails."""
     authority = Authority()
     files = tls_files(tmp_path, authority)
     with processes(tmp_path, workers=2, tls=files) as server:
         context = client_context(tmp_path, authority)
-        times = int(scaled(5, 100))
+        times = sized(5, 100)
         done = told(
             lifecycle.renew_certificates(
                 server, tmp_path, authority, context, times=times, rate=200
@@ -66,8 +63,8 @@ def test_certificates_renewed(tmp_path: Path, scaled: Scaled) -> None:
     assert done.failed == []
 
 
-def test_rolls(tmp_path: Path, scaled: Scaled) -> None:
+def test_rolls(tmp_path: Path) -> None:
     """Every process is replaced again and again at 200 requests/s, and none fails."""
     with processes(tmp_path, workers=2) as server:
-        done = told(lifecycle.roll(server, times=int(scaled(3, 30)), rate=200))
+        done = told(lifecycle.roll(server, times=sized(3, 30), rate=200))
     assert done.failed == []
