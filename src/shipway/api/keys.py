@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.bootstrap.keys import read_keys_file
 from shipway.bootstrap.project import Project
-from shipway.bootstrap.routing import read_keys_file
 from shipway.durable import SHARED, replace_file, storing
 from shipway.security.keys import issue
 

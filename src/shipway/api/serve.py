@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from shipway.api.keys import EVERYDAY_SCOPES, NewKey, create_key
+from shipway.bootstrap.keys import read_keys_file
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
-from shipway.bootstrap.routing import read_keys_file
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError
 from shipway.serving.plan import ServerPlan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 
 from shipway.bootstrap.project import Project
 from shipway.errors import (
+    ConfigError,
     ContractViolated,
     DeadlineExceeded,
     MalformedRequest,
@@ -26,6 +29,10 @@ from shipway.errors import (
 from shipway.serving.status import read_server
 
 KEY_VARIABLE = "SHIPWAY_KEY"
+CA_VARIABLE = "SHIPWAY_CA"
+"""A file of the authorities to believe when a server speaks TLS; the system's without it."""
+CERTIFICATE_VARIABLE = "SHIPWAY_CLIENT_CERTIFICATE"
+"""A file with a certificate and its key, for servers that ask callers for one."""
 _TIMEOUT_S = 60.0
 _BY_STATUS: dict[int, type[ShipwayError]] = {
     400: MalformedRequest,
@@ -40,11 +47,15 @@ _BY_STATUS: dict[int, type[ShipwayError]] = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A server's two addresses and the key to call it with, "" for none."""
+    """A server's two addresses and the key to call it with, "" for none.
+
+    ``trust`` is whom to believe over TLS; True is whom the system believes.
+    """
 
     url: str
     control_url: str
     key: str
+    trust: ssl.SSLContext | bool = True
 
     def post(self, url: str, body: Any) -> Any:
         """The decoded answer to *body*, sent as JSON.
@@ -59,6 +70,7 @@ class Caller:
                 content=body if isinstance(body, bytes) else msgspec.json.encode(body),
                 headers={"Content-Type": "application/json", **headers},
                 timeout=_TIMEOUT_S,
+                verify=self.trust,
             )
         except httpx.InvalidURL as error:
             raise UsageError(
@@ -66,9 +78,14 @@ class Caller:
                 next_step="give one like http://127.0.0.1:8080 with --url",
             ) from error
         except httpx.HTTPError as error:
+            next_step = "start it with `shipway serve`, or name another with --url"
+            if "certificate" in str(error).lower():
+                next_step = (
+                    f"name the file of its authority in {CA_VARIABLE}, and that of your own"
+                    f" certificate and key in {CERTIFICATE_VARIABLE} if it asks for one"
+                )
             raise ServerUnreachable(
-                f"no server answers at {url}: {error}",
-                next_step="start it with `shipway serve`, or name another with --url",
+                f"no server answers at {url}: {error}", next_step=next_step
             ) from error
         if response.status_code != 200:
             raise _refusal(response)
@@ -84,19 +101,43 @@ class Caller:
 def caller(project: Project, *, url: str | None, key: str | None) -> Caller:
     """Whom to call: *url* if given, else the server that runs on this project's store.
 
-    The key is *key*, or the variable ``SHIPWAY_KEY``.
-    Raises :class:`~shipway.errors.ServerUnreachable` when none is given and none runs.
+    The key is *key*, or the variable ``SHIPWAY_KEY``. The project's own server is believed by the
+    certificate that it was started with, any other by the authorities of ``SHIPWAY_CA``.
+    Raises :class:`~shipway.errors.ServerUnreachable` when none is given and none runs, and
+    :class:`~shipway.errors.ConfigError` for a file of certificates that is none.
     """
     chosen = key or project.environ.get(KEY_VARIABLE, "")
     if url is not None:
-        return Caller(url.rstrip("/"), url.rstrip("/"), chosen)
+        trust = _trust(project.environ) if url.startswith("https:") else True
+        return Caller(url.rstrip("/"), url.rstrip("/"), chosen, trust)
     record = read_server(project.home / "run")
     if record is None:
         raise ServerUnreachable(
             f"no server runs on the store {project.home}",
             next_step="start it with `shipway serve`, or name another with --url",
         )
-    return Caller(record.url, record.control_url, chosen)
+    trust = _trust(project.environ, own=record.certificate) if record.certificate else True
+    return Caller(record.url, record.control_url, chosen, trust)
+
+
+def _trust(environ: Mapping[str, str], *, own: str = "") -> ssl.SSLContext:
+    """Whom to believe, and what to show; *own* is the very certificate of a server known."""
+    file = own or environ.get(CA_VARIABLE)
+    shown = environ.get(CERTIFICATE_VARIABLE)
+    try:
+        context = ssl.create_default_context(cafile=file)
+        if own:  # it is known by its file, whatever the name it is called by here
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        if shown:
+            context.load_cert_chain(shown)
+    except OSError as error:  # ssl's own errors are among them
+        raise ConfigError(
+            f"the certificates in {file or 'the system'}"
+            f"{f' and {shown}' if shown else ''} cannot be used: {error}",
+            next_step=f"set {CA_VARIABLE} and {CERTIFICATE_VARIABLE} to files in PEM",
+        ) from error
+    return context
 
 
 def _refusal(response: httpx.Response) -> ShipwayError:

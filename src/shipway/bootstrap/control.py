@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipway.bootstrap.housekeeping import Housekeeping
+from shipway.bootstrap.keys import all_keys, read_keys_file
 from shipway.bootstrap.predictors import contract_of, prove
 from shipway.bootstrap.processes import ProcessPlan, run_child
-from shipway.bootstrap.routing import all_keys, read_keys_file
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, UsageError

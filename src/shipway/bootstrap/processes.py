@@ -26,7 +26,9 @@ from shipway.serving.plan import ServerPlan
 from shipway.serving.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
-_NOT_FOR_CHILDREN = frozenset({"SHIPWAY_KEY", "SHIPWAY_ALERTS__WEBHOOK"})
+_NOT_FOR_CHILDREN = frozenset(
+    {"SHIPWAY_KEY", "SHIPWAY_ALERTS__WEBHOOK", "SHIPWAY_CLIENT_CERTIFICATE"}
+)
 """What only a client, or whoever sends alerts, has to know."""
 
 

@@ -9,16 +9,19 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from shipway.config.load import Loaded, load_settings
 from shipway.config.settings import Settings
 from shipway.contract import odcs
-from shipway.contract.compiled import CompiledContract
 from shipway.contract.schema import Contract
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import ContractError, DataError, UnreadableTable
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
+
+if TYPE_CHECKING:
+    from shipway.contract.compiled import CompiledContract
 
 CONTRACT_FILE = "contract.yaml"
 
@@ -90,7 +93,9 @@ class Project:
 
     @cached_property
     def compiled(self) -> CompiledContract:
-        """The contract as a checker."""
+        """The contract as a checker. Only those who check need the library of data frames."""
+        from shipway.contract.compiled import CompiledContract  # noqa: PLC0415
+
         return CompiledContract(self.contract)
 
     def forget_contract(self) -> None:

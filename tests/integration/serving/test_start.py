@@ -85,3 +85,21 @@ def test_a_failing_child_tells_in_one_line(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("{")
     assert "run `shipway serve`" in line
+
+
+def loaded(statement: str) -> set[str]:
+    """The modules that *statement* brings into a fresh process."""
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_a_start_waits_for_no_library_in_vain() -> None:
+    """What begins a server, and what its workers come from, import only what they use."""
+    begins = loaded("import shipway.api.serve")
+    assert begins.isdisjoint({"numpy", "polars", "alembic", "scipy", "onnxruntime", "httpx"})
+    forks = loaded("import shipway.bootstrap.zygote")
+    assert {"uvloop", "httptools", "numpy", "sqlalchemy"} <= forks
+    assert forks.isdisjoint({"polars", "alembic", "scipy", "litestar", "uvicorn"})
