@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs bench bench-serving clean lock
+.PHONY: help demo test soak check docs bench bench-serving clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -33,6 +33,9 @@ demo: $(VENV)/examples.stamp  ## the whole life of a model on real flights; ARGS
 
 test: $(VENV)/dev.stamp  ## every test; ARGS="-k name" for some
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+soak: $(VENV)/dev.stamp  ## the long tests at their full length (hours), their figures printed
+	SHIPWAY_SOAK=long $(BIN)/python -m pytest -s tests/soak $(ARGS)
 
 check: $(VENV)/dev.stamp  ## layers, types, style, and that generated docs are fresh
 	$(BIN)/ruff format --check .

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _ADDRESSES = {
-    "127.0.0.1:8080": re.compile(r"answers at http://(\S+)"),
-    "127.0.0.1:8081": re.compile(r"metrics and administration: http://(\S+)"),
+    "127.0.0.1:8080": re.compile(r"answers at https?://(\S+)"),
+    "127.0.0.1:8081": re.compile(r"metrics and administration: https?://(\S+)"),
+    "127.0.0.1:8082": re.compile(r"over gRPC: (\S+)"),
 }
 _KEY_SHOWN = re.compile(r"shown only now: (\S+)")
 _KEY = re.compile(r"(?<![\w$-])KEY\b")

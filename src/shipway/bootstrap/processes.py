@@ -80,7 +80,9 @@ def server_plan(
     threads a library may start, unless *environ* says so itself.
     """
     cores = usable_cores()
-    serve = msgspec.structs.replace(serve, workers=serve.workers or cores)
+    workers = serve.workers or cores
+    share = threads_each(workers, cores)
+    serve = msgspec.structs.replace(serve, workers=workers, threads=serve.threads or share)
     plan = ProcessPlan(home=str(home.resolve()), model=model, serve=serve)
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")
@@ -100,7 +102,7 @@ def server_plan(
         drain_wait_s=serve.drain_wait_s,
         drain_timeout_s=serve.drain_timeout_s,
         environment={
-            **_threads(threads_each(serve.workers, cores)),
+            **_threads(share),
             **{k: v for k, v in environ.items() if k not in _NOT_FOR_CHILDREN},
         },
     )

@@ -18,10 +18,11 @@ from shipway.serving.routing import LoadedVersion, RoutingState
 
 @dataclass(slots=True)
 class RegistryRouting:
-    """A routing source over the registry in *home*, with the keys of *keys_file* added."""
+    """A routing source over a registry, with keys added; ``threads`` are for one prediction."""
 
     registry: Registry
     extra_keys: tuple[KeyRecord, ...] = ()
+    threads: int = 1
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key."""
@@ -51,13 +52,15 @@ class RegistryRouting:
             number=version.number,
             digest=version.digest,
         )
-        return LoadedVersion(served=served, model=load_model(served.spec, files))
+        return LoadedVersion(
+            served=served, model=load_model(served.spec, files, threads=self.threads)
+        )
 
     def close(self) -> None:
         """Close the registry."""
         self.registry.close()
 
 
-def open_routing(home: Path, keys_file: Path | None) -> RegistryRouting:
+def open_routing(home: Path, keys_file: Path | None, *, threads: int = 1) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
-    return RegistryRouting(open_current(home), tuple(read_keys_file(keys_file)))
+    return RegistryRouting(open_current(home), tuple(read_keys_file(keys_file)), threads)

@@ -32,7 +32,9 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
     with Journal(plan.home_path / "events", child.name) as journal:
         return run_worker(
             child,
-            open_source=lambda: open_routing(plan.home_path, plan.keys_file),
+            open_source=lambda: open_routing(
+                plan.home_path, plan.keys_file, threads=plan.serve.threads
+            ),
             sink=journal,
             options=options,
             losses=lambda: Losses(journal.status.lost_events, journal.status.last_error),

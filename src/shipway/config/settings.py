@@ -143,6 +143,13 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=256)],
         Meta(description="processes that predict; 0 is one for each core that may be used"),
     ] = 1
+    threads: Annotated[
+        Annotated[int, Meta(ge=0, le=256)],
+        Meta(
+            description="threads that one prediction may use; 0 is a worker's share of the cores",
+            extra=_ADVANCED,
+        ),
+    ] = 1
     tls_certificate: Annotated[
         Text | None,
         Meta(

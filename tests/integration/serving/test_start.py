@@ -11,6 +11,7 @@ from tests.serving_child import FileRegistry
 
 from shipway.bootstrap.processes import server_plan
 from shipway.config.settings import ServeSettings
+from shipway.cores import usable_cores
 from shipway.errors import EnvironmentFailure
 from shipway.serving.plan import ServerPlan
 from shipway.serving.status import read_server
@@ -85,6 +86,21 @@ def test_a_failing_child_tells_in_one_line(tmp_path: Path) -> None:
     (line,) = done.stderr.splitlines()
     assert line.startswith("{")
     assert "run `shipway serve`" in line
+
+
+def test_workers_and_threads_of_the_cores_there_are(tmp_path: Path) -> None:
+    """Workers, and threads for each, are as many as may be used; what the user says stands."""
+    cores = usable_cores()
+    settings = ServeSettings(workers=0, threads=0)
+    plan = server_plan(tmp_path, "m", settings, environ={"OMP_NUM_THREADS": "7"})
+    assert plan.workers == cores
+    assert plan.environment is not None
+    assert plan.environment["OMP_NUM_THREADS"] == "7"
+    assert plan.environment["POLARS_MAX_THREADS"] == "1"
+    alone = server_plan(tmp_path, "m", ServeSettings(workers=1, threads=0), environ={})
+    assert f'"threads":{cores}' in alone.worker_command[-1]
+    assert alone.environment is not None
+    assert alone.environment["OMP_NUM_THREADS"] == str(cores)
 
 
 def loaded(statement: str) -> set[str]:

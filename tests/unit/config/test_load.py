@@ -170,7 +170,11 @@ SINGLE = [
     ("[sever]\nport = 1\n", "config.unknown-section", 9, "did you mean serve?"),
     ("[serve]\ntarget = 1\n", "config.unknown-key", 10, "did you mean target in [model]?"),
     ("[serve]\nworkers = true\n", "config.wrong-type", 10, "whole number"),
-    ("[serve]\nworkers = 0\n", "config.not-allowed", 10, "from 1 to 256"),
+    ("[serve]\nworkers = -1\n", "config.not-allowed", 10, "from 0 to 256"),
+    ("[serve]\ngrpc_port = 8081\n", "config.contradiction", 10, "two ports"),
+    ("[serve]\nport = 8082\n", "config.contradiction", 10, "two ports"),
+    ('[serve]\ntls_key = "k"\n', "config.missing", 10, "the server's certificate"),
+    ('[serve]\ntls_client_ca = "c"\n', "config.missing", 10, "the server's certificate"),
     ("[monitor]\nmaturity = nan\n", "config.not-allowed", 10, "from 0 to 1"),
     ("[monitor]\nmaturity = inf\n", "config.not-allowed", 10, "from 0 to 1"),
     ("[monitor]\nmin_rows = 2024-01-01\n", "config.wrong-type", 10, "whole number"),
@@ -281,7 +285,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
 
 def test_a_wrong_flag_is_named() -> None:
     """A problem of the command line names the flag."""
-    found = problems(MINIMAL, None, {"serve.prot": "1", "serve.workers": "0"})
+    found = problems(MINIMAL, None, {"serve.prot": "1", "serve.workers": "-1"})
     assert [p.where for p in found] == ["flag serve.prot", "flag serve.workers"]
     assert "serve.port" in found[0].hint
 
