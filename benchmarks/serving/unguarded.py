@@ -123,19 +123,26 @@ def serve(folder: Path) -> int:
     """Serve the project in *folder* until told to stop."""
     with open_project(folder) as project:
         settings = msgspec.structs.replace(
-            project.settings.serve, authentication=False, port=0, control_port=0, workers=1
+            project.settings.serve,
+            authentication=False,
+            port=0,
+            control_port=0,
+            grpc_port=0,
+            workers=1,
         )
         plan = server_plan(project.home, project.model, settings, environ=project.environ)
     argument = plan.worker_command[-1]
     command = (sys.executable, "-m", "benchmarks.serving.unguarded", _WORKER, argument)
-    return supervise(replace(plan, worker_command=command), announce=lambda _: None)
+    return supervise(
+        replace(plan, worker_command=command, zygote_command=None), announce=lambda _: None
+    )
 
 
 def work() -> int:
     """Be the worker."""
     for module, name, replacement in EXCHANGED:
         setattr(module, name, replacement)
-    return worker.main()
+    return worker.main(sys.argv[1:])
 
 
 if __name__ == "__main__":
