@@ -40,6 +40,17 @@ def test_sighup_under_load(start: Callable[..., Processes]) -> None:
     assert len(server.children) == 4
 
 
+def test_a_server_that_rolls_stays_ready(start: Callable[..., Processes]) -> None:
+    """While workers are replaced nobody who asks hears that the server is not ready."""
+    server = start(workers=2)
+    before = server.pids
+    request = b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n"
+    with traffic(server.port, request, rate=100, connections=8) as load:
+        hang_up(server)
+        eventually(lambda: replaced(server, before, 2))
+    assert load.failed() == []
+
+
 def test_one_after_the_other(start: Callable[..., Processes]) -> None:
     """An old worker is drained only when its successor is ready: there are never fewer."""
     server = start(workers=2)

@@ -302,6 +302,26 @@ def test_only_good_certificates_come_in(tmp_path: Path, authority: Authority) ->
         assert ask(world.port, good) == 200
 
 
+def test_nobody_comes_back_without_being_verified(tmp_path: Path, authority: Authority) -> None:
+    """A session is not resumed where certificates are asked for: each handshake verifies anew."""
+    ca = authority.write(tmp_path, "clients")
+    files = tls_files(tmp_path, authority, client_ca=ca)
+    with running(tmp_path / "run", tls=files) as world:
+        anna = client_context(tmp_path, authority, authority.issue("anna", usage=CLIENT))
+        eventually(lambda: ask(world.port, anna) == 200)
+        session: ssl.SSLSession | None = None
+        for _ in range(2):
+            plain = socket.create_connection(("127.0.0.1", world.port))
+            with (
+                plain,
+                anna.wrap_socket(plain, server_hostname="localhost", session=session) as wrapped,
+            ):
+                wrapped.sendall(infer(close=True))
+                assert b"200" in wrapped.recv(65536)
+                assert not wrapped.session_reused
+                session = wrapped.session
+
+
 def test_certificates_may_be_optional(tmp_path: Path, authority: Authority) -> None:
     """Where they are optional a caller may show none, but not a bad one; who it is, is known."""
     pairs = callers(authority)
