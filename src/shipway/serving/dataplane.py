@@ -174,8 +174,6 @@ class DataPlane:
         kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if kind not in _TYPES:
             raise _unsupported(f"a body of type {_shown(kind)} is not read here")
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise _unsupported("a compressed body is not read here")
         given = headers.get(b"inference-header-content-length")
         if given is not None and (not given.isdigit() or len(given) > 19):
             raise Refusal(_bad_length(given))
@@ -221,7 +219,7 @@ def _wrong_method(exchange: Exchange, route: Route) -> Refusal:
 
 
 def _unsupported(message: str) -> Refusal:
-    step = "send Content-Type: application/json, not compressed"
+    step = "send Content-Type: application/json"
     return Refusal(UsageError(message, next_step=step), status=415)
 
 

@@ -80,7 +80,7 @@ class Worker:
         self._plane = DataPlane(
             limits=options.limits, counters=self._counters, clock=self._loop.time
         )
-        self._responder = Responder()
+        self._responder = Responder(options.limits.compress_min_bytes)
         shared = Shared(self._plane, options.limits, self._responder, self._loop.time)
         connections = self._counters.counter("shipway_connections_total")
         self._certificates = None if options.tls is None else Certificates(options.tls)

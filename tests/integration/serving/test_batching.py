@@ -34,7 +34,12 @@ class Line:
 
     def __init__(self) -> None:
         self.responder = Responder()
+        self.certificate = None
         self.gone = False
+
+    def last(self, exchange: Exchange) -> bool:
+        """Nothing follows anything."""
+        return True
 
     def flush(self) -> None:
         """Nothing to do."""

@@ -12,13 +12,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import cast
 
-from shipway.errors import DeadlineExceeded
-from shipway.serving.http.exchange import Application, Clock, Exchange
+from shipway.errors import DeadlineExceeded, Overloaded
+from shipway.serving.http.exchange import Application, Clock, Exchange, PeerCertificate
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import SLICE_BYTES, RequestReader
+from shipway.serving.http.reading import RequestReader
 from shipway.serving.http.responses import CONTINUE, Refusal, Responder
 
 _NEVER = float("inf")
+_HALF_CLOSE_S = 0.25
+"""Who shuts its side this soon after asking has said all; who does so later has left."""
 
 
 @dataclass(slots=True)
@@ -40,14 +42,18 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, shared: Shared) -> None:
         self.responder = shared.responder
+        self.certificate: PeerCertificate | None = None
         self.deadline = _NEVER
-        self.certificate: dict[str, object] | None = None
         self._shared = shared
         self._limits = shared.limits
+        self._application = shared.application
+        self._clock = shared.clock
         self._transport: asyncio.Transport | None = None
         self._reader = RequestReader(self, shared.application, shared.limits, shared.clock)
         self._pending: deque[Exchange] = deque()
-        self._backlog = bytearray()
+        self._backlog = b""
+        self._backlog_at = 0
+        self._resuming = False
         self._unread_answers = False
         self._at_eof = False
         self._ending = False
@@ -57,43 +63,68 @@ class Connection(asyncio.Protocol):
         """Whether the client has left."""
         return self._transport is None
 
+    @property
+    def full(self) -> bool:
+        """Whether no further request is to be read before an answer has gone out."""
+        return (
+            self._unread_answers or self._ending or len(self._pending) >= self._limits.max_pipelined
+        )
+
+    def last(self, exchange: Exchange) -> bool:
+        """Whether nothing was asked after *exchange*."""
+        return not self._backlog and (not self._pending or self._pending[-1] is exchange)
+
     # ---- called by the loop -------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Begin to wait for the first request; one connection too many is told so."""
         self._transport = cast("asyncio.Transport", transport)
         self.certificate = transport.get_extra_info("peercert") or None
-        self._shared.connections.add(self)
-        self.deadline = self._shared.clock() + self._limits.header_timeout_s
+        connections, limit = self._shared.connections, self._limits.max_connections
+        connections.add(self)
+        self.deadline = self._clock() + self._limits.header_timeout_s
+        if len(connections) > limit:
+            error = Overloaded(
+                f"there are {limit} connections already",
+                next_step="try again after Retry-After seconds, or raise serve.max_connections",
+                retry_after_s=1,
+            )
+            self._reader.give_up(Refusal(error))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; what it waits for is dropped where it waits."""
         self._transport = None
         self._shared.connections.discard(self)
         self._pending.clear()
+        self._backlog = b""
 
     def data_received(self, data: bytes) -> None:
         """Read requests from *data*, or keep it for when answers have gone out."""
         if self._ending:
             return
-        if self._backlog or self._stalled:
-            self._keep(data)
+        if self._backlog:
+            self._keep(self._backlog[self._backlog_at :] + data, 0)
+        elif self.full:
+            self._keep(data, 0)
         else:
-            self._read(data)
+            self._read(data, 0)
 
     def eof_received(self) -> bool:
-        """Answer what was asked whole, then close."""
+        """Answer what was asked whole, then close; at once if nobody waits for it any more."""
         self._at_eof = True
-        return bool(self._pending)
+        if not self._pending or self._ending:
+            return bool(self._pending)
+        return self._clock() - self._pending[-1].received < _HALF_CLOSE_S
 
     def pause_writing(self) -> None:
         """The client does not read its answers: take no more requests."""
         self._unread_answers = True
-        self.deadline = self._shared.clock() + self._limits.write_timeout_s
+        self.deadline = self._clock() + self._limits.write_timeout_s
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._unread_answers = False
+        self._reader.body_began = self._clock()
         self._set_deadline()
         self._resume()
 
@@ -101,23 +132,19 @@ class Connection(asyncio.Protocol):
 
     def expire(self) -> None:
         """The deadline has passed: tell the client if it sent half a request, then end."""
+        reader = self._reader
         if self._unread_answers or self._ending:
             self.abort()
-        elif self._reader.current is None:
-            self._close()
+        elif reader.started is not None:
+            reader.give_up(Refusal(self._too_slow(reader.started), status=408))
+        elif self._pending:
+            self._answer_late()
         else:
-            in_head, limits = self._reader.in_head, self._limits
-            part = "headers" if in_head else "body"
-            setting = "header_timeout_s" if in_head else "request_timeout_s"
-            error = DeadlineExceeded(
-                f"the {part} of the request did not arrive in {getattr(limits, setting):g} s",
-                next_step=f"send faster, or raise serve.{setting}",
-            )
-            self._reader.give_up(Refusal(error, status=408))
+            self._close()
 
     def close_if_idle(self) -> None:
         """Close unless a request is being received or answered."""
-        if self._reader.current is None and not self._pending and not self._ending:
+        if self._reader.started is None and not self._pending and not self._ending:
             self._close()
 
     def abort(self) -> None:
@@ -130,7 +157,7 @@ class Connection(asyncio.Protocol):
     def continue_expected(self) -> None:
         """Send a 100 in its turn."""
         place = Exchange(self, 0.0)
-        place.response = CONTINUE
+        place.close, place.response, place.answered = False, CONTINUE, True
         self._pending.append(place)
         self.flush()
 
@@ -138,7 +165,7 @@ class Connection(asyncio.Protocol):
         """Have a whole request answered."""
         self._pending.append(exchange)
         try:
-            self._shared.application.handle(exchange, body)
+            self._application.handle(exchange, body)
         except Refusal as refusal:
             self._refuse(exchange, refusal)
 
@@ -149,9 +176,7 @@ class Connection(asyncio.Protocol):
 
     def broken(self, exchange: Exchange, refusal: Refusal) -> None:
         """Answer in its turn and end; nothing more is read from here on."""
-        self._ending = True
-        self._backlog.clear()
-        self.deadline = self._shared.clock() + self._limits.linger_s
+        self._stop_reading()
         self._pending.append(exchange)
         self._refuse(exchange, refusal)
 
@@ -159,6 +184,18 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write the answers that are ready, in the order in which they were asked for."""
+        pending, transport = self._pending, self._transport
+        if len(pending) == 1 and transport is not None and not self._at_eof:
+            exchange = pending[0]
+            response = exchange.response
+            if response is not None and not exchange.close:
+                pending.clear()
+                transport.write(response)
+                self._go_on()
+                return
+        self._flush_all()
+
+    def _flush_all(self) -> None:
         pending = self._pending
         ready: list[bytes] = []
         last = False
@@ -173,20 +210,31 @@ class Connection(asyncio.Protocol):
         self._transport.write(ready[0] if len(ready) == 1 else b"".join(ready))
         if last or (self._at_eof and not pending):
             self._end()
-        elif not pending:
-            self._set_deadline()
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """What was asked is answered, or a part of it: read what was kept."""
+        self._set_deadline()
         if self._backlog:
-            asyncio.get_running_loop().call_soon(self._resume)
+            self._resume_soon()
 
     def _refuse(self, exchange: Exchange, refusal: Refusal) -> None:
-        self._shared.application.count_refused(refusal)
+        self._application.count_refused(refusal)
         exchange.refuse(refusal)
+
+    def _answer_late(self) -> None:
+        """The first request that waits is past its deadline, and its answer not there yet."""
+        error = DeadlineExceeded(
+            "the answer was not there when the time for it was over",
+            next_step="send smaller requests, or raise serve.request_timeout_s",
+        )
+        self._refuse(self._pending[0], Refusal(error))
 
     def _end(self) -> None:
         """All is said: send a FIN, and drop for a while what still comes."""
-        self._ending = True
+        self._stop_reading()
         self._pending.clear()
-        self._backlog.clear()
         transport = self._transport
         if transport is None:
             return
@@ -194,60 +242,83 @@ class Connection(asyncio.Protocol):
             transport.close()
             return
         transport.write_eof()
-        self.deadline = self._shared.clock() + self._limits.linger_s
         if not transport.is_reading():
             transport.resume_reading()
 
     def _close(self) -> None:
-        self._ending = True
-        self.deadline = self._shared.clock() + self._limits.linger_s
+        self._stop_reading()
         if self._transport is not None:
             self._transport.close()
 
+    def _stop_reading(self) -> None:
+        self._ending = True
+        self._backlog = b""
+        self.deadline = self._clock() + self._limits.linger_s
+
     # ---- bytes --------------------------------------------------------------------------------
 
-    @property
-    def _stalled(self) -> bool:
-        return self._unread_answers or len(self._pending) >= self._limits.max_pipelined
-
-    def _read(self, data: bytes) -> None:
-        if len(data) <= SLICE_BYTES:
-            self._reader.feed(data)
-        else:
-            view = memoryview(data)
-            for start in range(0, len(data), SLICE_BYTES):
-                if self._ending:
-                    break
-                if self._stalled:
-                    self._keep(view[start:])
-                    break
-                self._reader.feed(view[start : start + SLICE_BYTES])
+    def _read(self, data: bytes, at: int) -> None:
+        stop = self._reader.feed(data, at)
+        if stop < len(data):
+            self._keep(data, stop)
+            if not self.full:
+                self._resume_soon()
         self._set_deadline()
 
-    def _keep(self, data: bytes | memoryview) -> None:
-        self._backlog += data
+    def _keep(self, data: bytes, at: int) -> None:
+        """Read nothing more until *data* from *at* on is read."""
+        if self._ending:
+            return
+        self._backlog, self._backlog_at = data, at
         if self._transport is not None and self._transport.is_reading():
             self._transport.pause_reading()
 
+    def _resume_soon(self) -> None:
+        if not self._resuming:
+            self._resuming = True
+            asyncio.get_running_loop().call_soon(self._resume)
+
     def _resume(self) -> None:
-        if self._ending or self._stalled:
+        self._resuming = False
+        if self._ending or self.full:
             return
         if self._backlog:
-            data = bytes(self._backlog)
-            self._backlog.clear()
-            self._read(data)
+            data, self._backlog = self._backlog, b""
+            self._read(data, self._backlog_at)
         if self._transport is not None and not self._backlog and not self._transport.is_reading():
             self._transport.resume_reading()
 
     def _set_deadline(self) -> None:
         if self._ending or self._unread_answers:
             return
-        exchange, limits = self._reader.current, self._limits
-        if exchange is not None:
-            in_head = self._reader.in_head
-            allowed = limits.header_timeout_s if in_head else limits.request_timeout_s
-            self.deadline = exchange.started + allowed
+        reader, limits = self._reader, self._limits
+        if reader.started is not None:
+            if reader.in_head:
+                self.deadline = reader.started + limits.header_timeout_s
+            else:
+                self.deadline = min(reader.started + limits.request_timeout_s, self._rate_due)
         elif self._pending:
-            self.deadline = _NEVER
+            self.deadline = self._pending[0].deadline
         else:
-            self.deadline = self._shared.clock() + limits.keep_alive_s
+            self.deadline = self._clock() + limits.keep_alive_s
+
+    @property
+    def _rate_due(self) -> float:
+        """When the body, with what has come of it, will have become too slow."""
+        reader, limits = self._reader, self._limits
+        paid_s = reader.body_wire_bytes / limits.min_receive_rate
+        return reader.body_began + limits.receive_grace_s + paid_s
+
+    def _too_slow(self, started: float) -> DeadlineExceeded:
+        limits = self._limits
+        if not self._reader.in_head and self._rate_due < started + limits.request_timeout_s:
+            return DeadlineExceeded(
+                f"the body came at less than {limits.min_receive_rate} bytes a second",
+                next_step="send faster, or lower serve.min_receive_rate",
+            )
+        part = "headers" if self._reader.in_head else "body"
+        setting = "header_timeout_s" if self._reader.in_head else "request_timeout_s"
+        return DeadlineExceeded(
+            f"the {part} of the request did not arrive in {getattr(limits, setting):g} s",
+            next_step=f"send faster, or raise serve.{setting}",
+        )

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from shipway.inference.predictor import Answer, Outcome
-from shipway.serving.http.responses import Refusal, Responder
+from shipway.serving.http.coding import Packer
+from shipway.serving.http.grammar import NO_HEAD, Head
+from shipway.serving.http.responses import Refusal, Responder, refusal_body, refusal_headers
 from shipway.serving.protocols.decoded import JSON, Writer, Written
 
-_NEVER = float("inf")
+PeerCertificate = Mapping[str, object]
+"""A client's certificate, verified, as :meth:`ssl.SSLSocket.getpeercert` tells it."""
 
 
 class Channel(Protocol):
-    """The way back to the client."""
+    """The way back to the client; ``certificate`` is None where there was no mutual TLS."""
 
     responder: Responder
+    certificate: PeerCertificate | None
 
     @property
     def gone(self) -> bool:
         """Whether the client has left."""
+
+    def last(self, exchange: Exchange) -> bool:
+        """Whether nothing was asked after *exchange*."""
 
     def flush(self) -> None:
         """Write the answers that are ready, in the order in which they were asked for."""
@@ -28,16 +36,19 @@ class Channel(Protocol):
 class Exchange:
     """One request and the place of its answer in the order of its connection.
 
-    ``headers`` holds the few that are looked at, names in lower case. ``caller`` and ``write``
-    are for the application to fill in. ``started`` (first byte), ``received`` (last byte) and
-    ``deadline`` are in the loop's seconds.
+    ``method``, ``target`` (a path with its query, or ``*``) and ``headers`` are those of
+    ``head``, which exchanges of one connection may share. ``caller`` and ``write`` are for the
+    application to fill in. ``started`` (first byte), ``received`` (last byte) and ``deadline``
+    are in the loop's seconds. Only the first answer counts.
     """
 
     __slots__ = (
+        "answered",
         "caller",
         "channel",
         "close",
         "deadline",
+        "head",
         "headers",
         "method",
         "received",
@@ -48,18 +59,19 @@ class Exchange:
         "write",
     )
 
-    def __init__(self, channel: Channel, started: float) -> None:
+    def __init__(self, channel: Channel, started: float, head: Head = NO_HEAD) -> None:
         self.channel = channel
-        self.method = b""
-        self.target = b""
-        self.headers: dict[bytes, bytes] = {}
+        self.head = head
+        self.method = head.method
+        self.target = head.target
+        self.headers = head.headers
+        self.close = head.close
         self.caller = ""
-        self.started = started
-        self.received = started
+        self.started = self.received = started
         self.received_at_ns = 0
-        self.deadline = _NEVER
+        self.deadline = started + head.timeout_s
+        self.answered = False
         self.response: bytes | None = None
-        self.close = False
         self.write: Writer = _unwritten
 
     @property
@@ -67,40 +79,43 @@ class Exchange:
         """Whether the client has gone, so that nobody would read an answer."""
         return self.channel.gone
 
-    @property
-    def head_only(self) -> bool:
-        """Whether the answer must come without its body."""
-        return self.method == b"HEAD"
-
     def answer_json(self, body: bytes) -> None:
         """Answer 200 with a JSON *body*."""
-        responder = self.channel.responder
-        self.close = self.close or responder.closing
-        self.response = responder.json(body, close=self.close, head_only=self.head_only)
-        self.channel.flush()
+        channel = self.channel
+        responder = channel.responder
+        if (
+            self.answered
+            or self.close
+            or responder.closing
+            or len(body) >= responder.compress_min_bytes
+            or self.head.special
+        ):
+            self.answer(200, body)
+            return
+        self.answered = True
+        self.response = responder.json(body)
+        channel.flush()
 
     def answer(
-        self, status: int, body: bytes, *, content_type: bytes = b"", headers: bytes = b""
+        self, status: int, body: bytes, *, content_type: bytes = JSON, headers: bytes = b""
     ) -> None:
-        """Answer anything; *headers* are whole lines."""
-        responder = self.channel.responder
-        self.close = self.close or responder.closing
-        self.response = responder.make(
-            status,
-            body,
-            content_type=content_type or b"application/json",
-            headers=headers,
-            close=self.close,
-            head_only=self.head_only,
-        )
-        self.channel.flush()
+        """Answer anything; *headers* are whole lines. It is packed if the client likes it so."""
+        if self.answered:
+            return
+        self.answered = True
+        accepted = self.head.accepted
+        large = len(body) >= self.channel.responder.compress_min_bytes
+        if large or (accepted.must and body):
+            headers += b"Vary: Accept-Encoding\r\n"
+            if accepted.coding is not None:
+                self._pack(Packer(accepted.coding, body), status, content_type, headers)
+                return
+        self._respond(status, body, content_type, headers)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error."""
-        responder = self.channel.responder
-        self.close = self.close or refusal.close or responder.closing
-        self.response = responder.refuse(refusal, close=self.close, head_only=self.head_only)
-        self.channel.flush()
+        self.close = self.close or refusal.close
+        self.answer(refusal.status, refusal_body(refusal), headers=refusal_headers(refusal))
 
     def settle(self, outcome: Outcome) -> None:
         """Answer as *outcome* has it, in the form that ``write`` gives."""
@@ -112,6 +127,31 @@ class Exchange:
             self.answer_json(body)
         else:
             self.answer(200, body, content_type=content_type, headers=headers)
+
+    def _pack(self, packer: Packer, status: int, content_type: bytes, headers: bytes) -> None:
+        """Pack a step, and what is large a step a turn, so that it does not stop the others."""
+        packed = packer.step()
+        if packed is not None:
+            headers += b"Content-Encoding: %b\r\n" % packer.coding
+            self._respond(status, packed, content_type, headers)
+        elif not self.abandoned:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._pack, packer, status, content_type, headers)
+
+    def _respond(self, status: int, body: bytes, content_type: bytes, headers: bytes) -> None:
+        channel = self.channel
+        responder = channel.responder
+        if responder.closing and not self.close:
+            self.close = channel.last(self)
+        self.response = responder.make(
+            status,
+            body,
+            content_type=content_type,
+            headers=headers,
+            close=self.close,
+            head_only=self.head.head_only,
+        )
+        channel.flush()
 
 
 def _unwritten(_: Answer) -> Written:

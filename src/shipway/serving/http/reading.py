@@ -1,43 +1,46 @@
 """Bytes in, whole requests out: strict HTTP/1.1 with every size bounded.
 
-llhttp refuses what smuggling is made of (conflicting lengths, bare line feeds, folded headers,
-control characters); what it lets pass (HTTP/0.9, a second Host, chunks in HTTP/1.0) is refused
-here. Memory is bounded by the limits whatever arrives: an endless header, a body that was
-refused, chunks that carry more marks than data.
+``grammar`` reads heads, ``chunks`` bodies in chunks, ``coding`` packed ones; here one request
+follows the other. A client that keeps its connection repeats its heads, the length apart; such a
+head is recognised and not read again. Memory is bounded by the limits whatever arrives, and so
+is the work of one turn of the loop.
 """
 
 from __future__ import annotations
 
+import re
 from time import time_ns
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-import httptools
-
-from shipway.errors import MalformedRequest, TooLarge
+from shipway.errors import MalformedRequest
+from shipway.serving.http.chunks import ChunkReader
+from shipway.serving.http.coding import STEP_BYTES, Unpacker, not_acceptable, unpacker
 from shipway.serving.http.exchange import Application, Channel, Clock, Exchange
+from shipway.serving.http.grammar import (
+    CHUNKED,
+    Head,
+    body_too_large,
+    check_part,
+    malformed,
+    read_head,
+)
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal
 
-SLICE_BYTES = 16 * 1024
-_WIRE_PER_BODY_BYTE = 16  # the least chunk, one byte, takes six on the wire
-_KEPT = frozenset(
-    {
-        b"accept-encoding",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"expect",
-        b"host",
-        b"inference-header-content-length",
-        b"transfer-encoding",
-        b"x-api-key",
-    }
-)
+_TURN_WORK = 2000  # about as many microseconds
+_REQUEST_WORK = 30
+_UNPACKED_PER_WORK = 1024
+_REMEMBERED_HEAD = 4096
+_TRIES = 16
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)", re.IGNORECASE)
 
 
 class Recipient(Channel, Protocol):
     """Who is told what was read."""
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request is to be read now."""
 
     def continue_expected(self) -> None:
         """The client waits for a 100 before it sends the body."""
@@ -49,207 +52,276 @@ class Recipient(Channel, Protocol):
         """A whole request that is not to be handled; the connection goes on."""
 
     def broken(self, exchange: Exchange, refusal: Refusal) -> None:
-        """What cannot be read on; nothing more is parsed."""
+        """What cannot be read on; nothing more is read."""
 
 
-class _Stop(Exception):
-    """Raised within a parser callback to end parsing; ``_refusal`` says why."""
+class _Known(NamedTuple):
+    """A head met before: what is before the digits of its length, and after them."""
+
+    begin: bytes
+    rest: bytes | None
+    head: Head
 
 
 class RequestReader:
-    """Feeds llhttp and follows one request after the other. The ``on_`` methods are its own."""
+    """Reads one request after the other from one connection.
+
+    ``started`` is when the first byte of the request that is being read came, None between
+    requests; ``in_head`` says which part of it is awaited, ``body_began`` and ``body_wire_bytes``
+    how its body comes along.
+    """
 
     def __init__(
         self, recipient: Recipient, application: Application, limits: Limits, clock: Clock
     ) -> None:
-        self.in_head = False
-        self.current: Exchange | None = None
+        self.started: float | None = None
+        self.in_head = True
+        self.body_began = 0.0
+        self.body_wire_bytes = 0
         self._recipient = recipient
         self._application = application
         self._limits = limits
         self._clock = clock
-        self._parser = httptools.HttpRequestParser(self)
-        self._exchange = Exchange(recipient, 0.0)
-        self._head_bytes = self._header_count = self._wire_bytes = self._body_bytes = 0
+        self._known: _Known | None = None
+        self._read_heads = 0
+        self._partial = bytearray()
+        self._cr = self._blank = False
+        self._finished = False
+        self._work = 0
+        self._exchange: Exchange  # of the request whose body is being read
+        self._left = 0
+        self._chunks: ChunkReader | None = None
+        self._unpacker: Unpacker | None = None
         self._body: bytes | bytearray = b""
         self._refusal: Refusal | None = None
-        self._upgrading = False
 
-    def feed(self, data: bytes | memoryview) -> None:
-        """Parse *data*, at most ``SLICE_BYTES`` of them, and tell the recipient."""
+    def feed(self, data: bytes, at: int = 0) -> int:
+        """Read *data* from *at* on, and tell the recipient; the place where reading stopped.
+
+        That is the end, unless the recipient is full or this turn has worked enough.
+        """
+        end = len(data)
+        self._work = 0
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(bytes(data[upgrade.args[0] :]))
-        except httptools.HttpParserCallbackError as error:
-            if self._refusal is None:
-                raise (error.__context__ or error) from error
-            self.give_up(self._refusal)
-        except httptools.HttpParserError as error:
-            self.give_up(malformed(f"this is not HTTP/1.1: {error}"))
-        else:
-            if self.current is not None:
-                self._bound(len(data))
+            while at < end:
+                at = (self.started is None and self._again(data, at, end)) or self._read(
+                    data, at, end
+                )
+                if at < end and (self._work > _TURN_WORK or self._recipient.full):
+                    break
+        except Refusal as refusal:
+            self.give_up(refusal)
+            return end
+        return at
 
     def give_up(self, refusal: Refusal) -> None:
         """End the request that is being read, if any, with *refusal*."""
-        exchange = self.current or Exchange(self._recipient, self._clock())
-        self.current, self._body = None, b""
+        if self.started is None or self.in_head:
+            self._exchange = Exchange(self._recipient, self._clock())
+        self._begin_anew()
+        self._finished = True
         refusal.close = True
-        self._recipient.broken(exchange, refusal)
+        self._recipient.broken(self._exchange, refusal)
 
-    def _bound(self, size: int) -> None:
-        """Bound what the parser itself would hold or swallow without a word."""
-        self._wire_bytes += size
-        limits = self._limits
-        if self.in_head:
-            if self._wire_bytes > limits.max_head_bytes + SLICE_BYTES:
-                self.give_up(self._head_too_large())
-            return
-        allowed = 2 * limits.max_head_bytes + 4 * SLICE_BYTES
-        if self._wire_bytes > allowed + _WIRE_PER_BODY_BYTE * self._body_bytes:
-            self.give_up(malformed("the chunks carry more marks than data"))
+    # ---- heads --------------------------------------------------------------------------------
 
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Parse the request again as if no upgrade had been asked for (RFC 9110, 7.8).
-
-        llhttp stops before the body of such a request, and clients that try h2c first are many.
-        """
-        exchange = self.current
-        if exchange is None or exchange.method == b"CONNECT":
-            self.give_up(malformed("there is nothing to CONNECT to here"))
-            return
-        self.current, self._upgrading = None, False
-        self._parser = httptools.HttpRequestParser(self)
-        lines = [b"%b %b HTTP/1.1" % (exchange.method, exchange.target)]
-        lines += [b"%b: %b" % item for item in exchange.headers.items()]
-        self.feed(b"\r\n".join([*lines, b"", rest]))
-
-    # ---- called by httptools ----------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self.current = self._exchange = Exchange(self._recipient, self._clock())
-        self.in_head = True
-        self._head_bytes = self._header_count = self._wire_bytes = self._body_bytes = 0
-        self._body = b""
-        self._refusal = None
-
-    def on_url(self, part: bytes) -> None:
-        """A part of the request target."""
-        exchange, limit = self._exchange, self._limits.max_target_bytes
-        exchange.target += part
-        if len(exchange.target) > limit:
-            error = TooLarge(
-                f"the request target is longer than {limit} bytes",
-                next_step="send data in the body of a POST",
-            )
-            self._stop(Refusal(error, status=414))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header, or a trailer, which nobody asked for."""
-        if not self.in_head:
-            return
-        self._header_count += 1
-        self._head_bytes += len(name) + len(value) + 4
-        limits = self._limits
-        if self._head_bytes > limits.max_head_bytes or self._header_count > limits.max_headers:
-            self._stop(self._head_too_large())
-        key = name.lower()
-        if key in _KEPT:
-            headers = self._exchange.headers
-            if key in headers:
-                self._stop(malformed(f"the header {key.decode()} came twice"))
-            headers[key] = value
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: refuse what is malformed or not admitted, before any body."""
-        exchange, parser = self._exchange, self._parser
-        exchange.method = parser.get_method()
-        self.in_head = False
-        if parser.should_upgrade():
-            self._upgrading = True
-            return
-        exchange.close = not parser.should_keep_alive()
-        version, headers = parser.get_http_version(), exchange.headers
-        self._check_version(version)
-        length = headers.get(b"content-length")
-        expects = headers.get(b"expect", b"").lower() == b"100-continue"
+    def _again(self, data: bytes, at: int, end: int) -> int:
+        """Read a whole request whose head is known; 0 if this is not one."""
+        known = self._known
+        if known is None or not data.startswith(known.begin, at):
+            return 0
+        begin, rest, head = known
+        stop = at + len(begin)
+        body = b""
+        if rest is not None:
+            mark = data.find(b"\r", stop, stop + 11)
+            digits = data[stop:mark]
+            if mark < 0 or not digits.isdigit() or not data.startswith(rest, mark):
+                return 0
+            at, size = mark + len(rest), int(digits)
+            stop = at + size
+            if stop > end or size > self._limits.max_body_bytes:
+                return 0
+            body = data[at:stop]
+        now = self._clock()
+        exchange = Exchange(self._recipient, now, head)
+        exchange.received_at_ns = time_ns()
+        self._work += _REQUEST_WORK
+        self._blank = False
         try:
-            if length is not None and int(length) > self._limits.max_body_bytes:
-                raise self._body_too_large()
             self._application.admit(exchange)
         except Refusal as refusal:
-            if refusal.close or expects:
-                self._stop(refusal)
+            if refusal.close:
+                self._exchange = exchange
+                self._finished = True
+                self._recipient.broken(exchange, refusal)
+                return end
+            self._recipient.refused(exchange, refusal)
+        else:
+            self._recipient.received(exchange, body)
+        return stop
+
+    def _read(self, data: bytes, at: int, end: int) -> int:
+        """Read one step further: a head, a blank line before it, or what there is of a body."""
+        if self._finished:
+            return end
+        if not self.in_head:
+            return self._read_body(data, at, end)
+        if not self._partial and (self._cr or data[at] in b"\r\n"):
+            self._skip_blank(data[at])
+            return at + 1
+        return self._read_head(data, at, end)
+
+    def _skip_blank(self, byte: int) -> None:
+        """One empty line before a request is passed over (RFC 9112, 2.2), and no more."""
+        if self._blank or byte != (10 if self._cr else 13):
+            raise malformed("there is more than an empty line before the request")
+        if self._cr:
+            self._cr, self._blank, self.started = False, True, None
+        else:
+            self._cr, self.started = True, self._clock()
+
+    def _read_head(self, data: bytes, at: int, end: int) -> int:
+        partial, limit = self._partial, self._limits.max_head_bytes
+        if self.started is None:
+            self.started = self._clock()
+        before = len(partial)
+        if before:
+            partial += memoryview(data)[at : at + limit + 1]
+            found = partial.find(b"\r\n\r\n", max(0, before - 3), limit)
+        else:
+            found = data.find(b"\r\n\r\n", at, at + limit) - at
+            if found < 0:
+                partial += memoryview(data)[at : at + limit + 1]
+        if found < 0:
+            check_part(partial, before, self._limits)
+            return end
+        size = found + 4
+        raw = bytes(partial[:size]) if before else data[at : at + size]
+        partial.clear()
+        self._blank = False
+        self._work += _REQUEST_WORK
+        self._begin_body(read_head(raw, self._limits), raw)
+        return at + size - before
+
+    def _begin_body(self, head: Head, raw: bytes) -> None:
+        """The head is whole: refuse what is not admitted, before any body."""
+        now = self.started or 0.0
+        exchange = self._exchange = Exchange(self._recipient, now, head)
+        self.in_head, self.body_wire_bytes, self.body_began = False, 0, self._clock()
+        self._body, self._refusal, self._left = b"", None, head.size
+        self._chunks = self._unpacker = None
+        try:
+            self._application.admit(exchange)
+            self._admit_codings(head)
+        except Refusal as refusal:
+            if refusal.close or head.expects:
+                raise
             self._refusal = refusal
         else:
-            if expects and version == "1.1":
+            if head.expects:
                 self._recipient.continue_expected()
+            elif not head.close and self._unpacker is None:
+                self._remember(head, raw)
+        if head.size == CHUNKED:
+            self._chunks = ChunkReader(self._limits, may_announce=self._may_announce)
+        elif not head.size:
+            self._complete()
 
-    def on_body(self, part: bytes) -> None:
-        """A part of the body; that of a refused request is counted and dropped."""
-        self._body_bytes += len(part)
-        if self._body_bytes > self._limits.max_body_bytes:
-            self._stop(self._body_too_large())
+    def _admit_codings(self, head: Head) -> None:
+        if head.special and head.accepted.must and head.accepted.coding is None:
+            raise not_acceptable()
+        coding = head.headers.get(b"content-encoding")
+        if coding is not None and head.size:
+            self._unpacker = unpacker(coding)
+
+    def _remember(self, head: Head, raw: bytes) -> None:
+        """Recognise this head from now on.
+
+        Not the first, which may be all that there is; and not for long where all heads differ.
+        """
+        self._read_heads += 1
+        if not 1 < self._read_heads <= _TRIES:
+            return
+        if head.size == CHUNKED or len(raw) > _REMEMBERED_HEAD:
+            return
+        found = _LENGTH.search(raw)
+        if found is None:
+            self._known = _Known(raw, None, head)
+        else:
+            self._known = _Known(raw[: found.start(1)], raw[found.end(1) :], head)
+
+    # ---- bodies -------------------------------------------------------------------------------
+
+    def _read_body(self, data: bytes, at: int, end: int) -> int:
+        if self._unpacker is not None:
+            end = min(end, at + STEP_BYTES)
+        chunks = self._chunks
+        if chunks is None:
+            stop = min(end, at + self._left)
+            self._take(data, at, stop)
+            self._left -= stop - at
+            whole = not self._left
+        else:
+            before = chunks.count
+            stop = chunks.feed(data, at, end, self._take)
+            self._work += chunks.count - before
+            whole = chunks.done
+        self.body_wire_bytes += stop - at
+        if whole:
+            self._complete()
+        return stop
+
+    def _take(self, data: bytes, at: int, stop: int) -> None:
+        """A part of the body; that of a refused request is dropped."""
         if self._refusal is not None:
             return
+        part: bytes | memoryview = memoryview(data)[at:stop] if self._body else data[at:stop]
+        if self._unpacker is not None:
+            part = self._unpack(self._unpacker, part)
         if not self._body:
-            self._body = part
+            self._body = bytes(part)
         elif isinstance(self._body, bytearray):
             self._body += part
         else:
-            self._body = bytearray(self._body) + part
+            self._body = bytearray(self._body)
+            self._body += part
 
-    def on_message_complete(self) -> None:
+    def _unpack(self, unpacker: Unpacker, part: bytes | memoryview) -> bytes:
+        allowed = self._limits.max_body_bytes - len(self._body)
+        try:
+            unpacked = unpacker.feed(part, allowed)
+        except MalformedRequest as error:
+            self._refusal, self._body = Refusal(error), b""
+            return b""
+        self._work += len(unpacked) // _UNPACKED_PER_WORK
+        if len(unpacked) > allowed:
+            raise body_too_large(self._limits)
+        return unpacked
+
+    def _may_announce(self, size: int) -> None:
+        if size > self._limits.max_body_bytes:
+            raise body_too_large(self._limits)
+
+    def _complete(self) -> None:
         """The request is whole."""
-        if self._upgrading:
-            return
         exchange, body, refusal = self._exchange, self._body, self._refusal
-        self.current, self._body, self._refusal = None, b"", None
+        if self._unpacker is not None and refusal is None:
+            try:
+                self._unpacker.end()
+            except MalformedRequest as error:
+                refusal = Refusal(error)
         exchange.received = self._clock()
         exchange.received_at_ns = time_ns()
-        exchange.deadline = exchange.started + self._limits.request_timeout_s
+        self._begin_anew()
+        self._finished = exchange.close
         if refusal is None:
             self._recipient.received(exchange, body)
         else:
             self._recipient.refused(exchange, refusal)
 
-    # ---- what is refused --------------------------------------------------------------------
-
-    def _check_version(self, version: str) -> None:
-        headers = self._exchange.headers
-        if version == "1.1":
-            if not headers.get(b"host"):
-                self._stop(malformed("the header Host is missing"))
-        elif version != "1.0":
-            self._stop(malformed(f"HTTP/{version} is not spoken here", status=505))
-        elif b"transfer-encoding" in headers:
-            self._stop(malformed("HTTP/1.0 has no Transfer-Encoding"))
-        if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            self._stop(malformed("the only Transfer-Encoding here is chunked", status=501))
-
-    def _stop(self, refusal: Refusal) -> None:
-        self._refusal = refusal
-        raise _Stop
-
-    def _head_too_large(self) -> Refusal:
-        limits = self._limits
-        error = TooLarge(
-            f"the headers are over {limits.max_head_bytes} bytes or {limits.max_headers} lines",
-            next_step="send fewer or shorter headers",
-        )
-        return Refusal(error, status=431, close=True)
-
-    def _body_too_large(self) -> Refusal:
-        error = TooLarge(
-            f"the body is larger than {self._limits.max_body_bytes} bytes",
-            next_step="send fewer rows a request, or raise serve.max_body_bytes",
-        )
-        return Refusal(error, close=True)
-
-
-def malformed(message: str, *, status: int = 400) -> Refusal:
-    """The refusal of bytes that are not HTTP as it should be; the connection ends with it."""
-    error = MalformedRequest(message, next_step="send well-formed HTTP/1.1 (RFC 9112)")
-    return Refusal(error, status=status, close=True)
+    def _begin_anew(self) -> None:
+        self.started, self.in_head = None, True
+        self._partial.clear()
+        self._chunks = self._unpacker = self._refusal = None
+        self._body = b""

@@ -8,12 +8,13 @@ from http import HTTPStatus
 import msgspec
 
 from shipway.errors import Overloaded, ShipwayError
+from shipway.serving.protocols.decoded import JSON
 from shipway.serving.statuses import error_body, http_status
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-JSON = b"application/json"
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
-_JSON_START = _LINES[200] + b"Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n"
+_NOSNIFF = b"X-Content-Type-Options: nosniff\r\n"
+_JSON_START = b"%bContent-Type: %b\r\n%b" % (_LINES[200], JSON, _NOSNIFF)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -39,22 +40,24 @@ class Refusal(Exception):
 
 
 class Responder:
-    """Makes whole responses; holds the ``Date`` of the moment and whether connections end."""
+    """Makes whole responses; holds the ``Date`` of the moment and whether connections end.
 
-    def __init__(self) -> None:
-        self._date = b""
+    Bodies of ``compress_min_bytes`` and more are packed for clients that like it.
+    """
+
+    def __init__(self, compress_min_bytes: int = 1024) -> None:
         self.closing = False
+        self.compress_min_bytes = compress_min_bytes
+        self._date = self._json = b""
 
     def tick(self, now_s: float) -> None:
         """Let the ``Date`` header be that of *now_s* (seconds since 1970)."""
         self._date = f"Date: {formatdate(now_s, usegmt=True)}\r\n".encode()
+        self._json = b"%b%bContent-Length: " % (_JSON_START, self._date)
 
-    def json(self, body: bytes, *, close: bool = False, head_only: bool = False) -> bytes:
-        """A 200 with a JSON *body*, by the shortest way there is."""
-        length = b"Content-Length: %d\r\n" % len(body)
-        end = b"Connection: close\r\n\r\n" if close else b"\r\n"
-        parts = (_JSON_START, self._date, length, end, b"" if head_only else body)
-        return b"".join(parts)
+    def json(self, body: bytes) -> bytes:
+        """A 200 with a JSON *body* on a connection that goes on, by the shortest way there is."""
+        return b"%b%d\r\n\r\n%b" % (self._json, len(body), body)
 
     def make(
         self,
@@ -67,7 +70,7 @@ class Responder:
         head_only: bool = False,
     ) -> bytes:
         """Any response; *headers* are whole lines. A body without length never leaves here."""
-        parts = [_LINES[status], self._date, headers, b"X-Content-Type-Options: nosniff\r\n"]
+        parts = [_LINES[status], self._date, headers, _NOSNIFF]
         if status != HTTPStatus.NO_CONTENT:
             parts.append(b"Content-Type: %b\r\n" % content_type if body else b"")
             parts.append(b"Content-Length: %d\r\n" % len(body))
@@ -76,19 +79,19 @@ class Responder:
             parts.append(body)
         return b"".join(parts)
 
-    def refuse(self, refusal: Refusal, *, close: bool = False, head_only: bool = False) -> bytes:
-        """The response that tells *refusal*, with Retry-After and WWW-Authenticate where due."""
-        headers = refusal.headers
-        if refusal.status == HTTPStatus.UNAUTHORIZED:
-            headers += b'WWW-Authenticate: Bearer realm="shipway"\r\n'
-        if isinstance(refusal.error, Overloaded):
-            headers += b"Retry-After: %d\r\n" % max(1, refusal.error.retry_after_s)
-        elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
-            headers += b"Retry-After: 1\r\n"
-        return self.make(
-            refusal.status,
-            _encode(error_body(refusal.error)),
-            headers=headers,
-            close=close or refusal.close,
-            head_only=head_only,
-        )
+
+def refusal_headers(refusal: Refusal) -> bytes:
+    """The headers of *refusal*, with Retry-After and WWW-Authenticate where they are due."""
+    headers = refusal.headers
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        headers += b'WWW-Authenticate: Bearer realm="shipway"\r\n'
+    if isinstance(refusal.error, Overloaded):
+        headers += b"Retry-After: %d\r\n" % max(1, refusal.error.retry_after_s)
+    elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers += b"Retry-After: 1\r\n"
+    return headers
+
+
+def refusal_body(refusal: Refusal) -> bytes:
+    """The JSON that tells *refusal*."""
+    return _encode(error_body(refusal.error))

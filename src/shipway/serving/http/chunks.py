@@ -1,0 +1,123 @@
+"""Bodies in chunks (RFC 9112, 7.1): where data begins and ends, and nothing forgiven in between.
+
+Extensions and trailers mean nothing here and are dropped, but they must be well-formed, and
+together they have no more room than a head. The size of a chunk is at most eight digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from shipway.errors import TooLarge
+from shipway.serving.http.grammar import head_too_large, is_field, malformed
+from shipway.serving.http.limits import Limits
+from shipway.serving.http.responses import Refusal
+
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_SIZE = re.compile(
+    rb"([0-9A-Fa-f]{1,8})((?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+)\r\n"
+)
+_PLAIN = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_HEXADECIMAL = frozenset(b"0123456789ABCDEFabcdef")
+CHUNKS_AT_ONCE = 64
+Sink = Callable[[bytes, int, int], None]
+
+
+class ChunkReader:
+    """Follows one body; *may_announce* is told the sum of the sizes so far, and may object."""
+
+    def __init__(self, limits: Limits, *, may_announce: Callable[[int], None]) -> None:
+        self.done = False
+        self.count = 0
+        self._limits = limits
+        self._may_announce = may_announce
+        self._left = 0
+        self._ending = 0
+        self._in_trailers = False
+        self._line = bytearray()
+        self._mark_bytes = self._trailers = 0
+        self._announced = 0
+
+    def feed(self, data: bytes, at: int, end: int, sink: Sink) -> int:
+        """Read *data* from *at* to *end*, CHUNKS_AT_ONCE at most, and give what is data to *sink*.
+
+        The place where reading stopped. Raises Refusal, always a closing one.
+        """
+        until = self.count + CHUNKS_AT_ONCE
+        while at < end and not self.done and self.count < until:
+            if self._left:
+                stop = min(end, at + self._left)
+                sink(data, at, stop)
+                self._left -= stop - at
+                at = stop
+            elif self._ending:
+                at = self._end_chunk(data, at, end)
+            else:
+                at = self._mark(data, at, end)
+        return at
+
+    def _end_chunk(self, data: bytes, at: int, end: int) -> int:
+        """The CR LF that follows a chunk's data."""
+        stop = min(end, at + self._ending)
+        if data[at:stop] != b"\r\n"[-self._ending :][: stop - at]:
+            raise malformed("a chunk is not as long as it says")
+        self._ending -= stop - at
+        return stop
+
+    def _mark(self, data: bytes, at: int, end: int) -> int:
+        """A chunk's size or a trailer, in one or several pieces."""
+        if not self._line and not self._in_trailers:
+            plain = _PLAIN.match(data, at, end)
+            if plain is not None:
+                self._begin_chunk(int(plain[1], 16))
+                return plain.end()
+            if data[at] not in _HEXADECIMAL:
+                raise malformed("a chunk does not begin with its size")
+        found = data.find(b"\n", at, end)
+        stop = end if found < 0 else found + 1
+        self._mark_bytes += stop - at
+        if self._mark_bytes > self._limits.max_head_bytes:
+            raise head_too_large(self._limits)
+        self._line += data[at:stop]
+        if found >= 0:
+            line = bytes(self._line)
+            self._line.clear()
+            (self._trailer if self._in_trailers else self._sized)(line)
+        return stop
+
+    def _sized(self, line: bytes) -> None:
+        found = _SIZE.fullmatch(line)
+        if found is None:
+            raise malformed("the size of a chunk is not up to eight hexadecimal digits and CR LF")
+        self._begin_chunk(int(found[1], 16))
+
+    def _begin_chunk(self, size: int) -> None:
+        self._in_trailers = size == 0
+        self._left, self._ending = size, 2
+        self._announced += size
+        self._may_announce(self._announced)
+        self.count += 1
+        if self._in_trailers:
+            self._ending = 0
+        elif self.count > self._limits.max_chunks:
+            raise _too_many(self._limits)
+
+    def _trailer(self, line: bytes) -> None:
+        if line == b"\r\n":
+            self.done = True
+            return
+        self._trailers += 1
+        if self._trailers > self._limits.max_headers:
+            raise head_too_large(self._limits)
+        if not is_field(line):
+            raise malformed("a trailer is not of the form `Name: value`")
+
+
+def _too_many(limits: Limits) -> Refusal:
+    error = TooLarge(
+        f"the body is in more than {limits.max_chunks} chunks",
+        next_step="send larger chunks, or raise serve.max_chunks",
+    )
+    return Refusal(error, close=True)
