@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -62,13 +63,9 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def limits(self) -> Limits:
         """What one worker accepts."""
-        return Limits(
-            max_body_bytes=self.serve.max_body_bytes,
-            request_timeout_s=self.serve.request_timeout_s,
-            header_timeout_s=self.serve.header_timeout_s,
-            queue_rows=self.serve.queue_rows,
-            queue_s=self.serve.queue_s,
-        )
+        settings = msgspec.structs.asdict(self.serve)
+        named = {field.name for field in fields(Limits)} & settings.keys()
+        return Limits(**{name: settings[name] for name in named})
 
 
 def server_plan(

@@ -205,6 +205,61 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         Meta(description="time within which a request's head must have arrived", extra=_ADVANCED),
     ] = 10.0
+    max_head_bytes: Annotated[
+        Annotated[int, Meta(ge=1024, le=1 << 20)],
+        Meta(description="the largest head of a request, its trailers included", extra=_ADVANCED),
+    ] = 32 * 1024
+    max_headers: Annotated[
+        Count,
+        Meta(description="the most header lines of a request", extra=_ADVANCED),
+    ] = 100
+    max_target_bytes: Annotated[
+        Annotated[int, Meta(ge=64, le=1 << 20)],
+        Meta(description="the longest path with its query", extra=_ADVANCED),
+    ] = 8 * 1024
+    max_chunks: Annotated[
+        Count,
+        Meta(description="the most chunks of a body", extra=_ADVANCED),
+    ] = 65_536
+    max_json_depth: Annotated[
+        Annotated[int, Meta(ge=4, le=512)],
+        Meta(description="how deep the JSON of a request may be nested", extra=_ADVANCED),
+    ] = 64
+    max_elements: Annotated[
+        Count,
+        Meta(description="the most values of one request", extra=_ADVANCED),
+    ] = 16 * 1024 * 1024
+    max_connections: Annotated[
+        Count,
+        Meta(description="connections to one worker before it says 503", extra=_ADVANCED),
+    ] = 4096
+    max_pipelined: Annotated[
+        Count,
+        Meta(description="requests that one connection may have under way", extra=_ADVANCED),
+    ] = 64
+    keep_alive_s: Annotated[
+        Seconds,
+        Meta(description="how long a connection may rest between requests", extra=_ADVANCED),
+    ] = 75.0
+    write_timeout_s: Annotated[
+        Seconds,
+        Meta(description="how long a client may leave its answers unread", extra=_ADVANCED),
+    ] = 60.0
+    min_receive_rate: Annotated[
+        Count,
+        Meta(description="the least bytes a second at which a body must come", extra=_ADVANCED),
+    ] = 1024
+    receive_grace_s: Annotated[
+        Seconds,
+        Meta(description="time after which the rate of a body counts", extra=_ADVANCED),
+    ] = 5.0
+    compress_min_bytes: Annotated[
+        Count,
+        Meta(
+            description="answers from this size on are compressed for clients that accept it",
+            extra=_ADVANCED,
+        ),
+    ] = 1024
     queue_rows: Annotated[
         Count,
         Meta(

@@ -22,7 +22,7 @@ from shipway.inference.predictor import Answer, Outcome, Pace, Predictor
 from shipway.runtimes.port import Columns
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
-from shipway.serving.http.exchange import Exchange
+from shipway.serving.http.exchange import Exchange, PeerCertificate
 from shipway.serving.http.responses import Responder
 from shipway.serving.protocols.decoded import Decoded, Written
 from shipway.serving.protocols.oip_codec import Codec, Wanted
@@ -34,7 +34,7 @@ class Line:
 
     def __init__(self) -> None:
         self.responder = Responder()
-        self.certificate = None
+        self.certificate: PeerCertificate | None = None
         self.gone = False
 
     def last(self, exchange: Exchange) -> bool:

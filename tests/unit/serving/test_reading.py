@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.errors import NotFoundError
-from shipway.serving.http.exchange import Exchange
+from shipway.serving.http.exchange import Exchange, PeerCertificate
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.reading import RequestReader
 from shipway.serving.http.responses import Refusal, Responder
@@ -23,7 +23,7 @@ class Heard:
     """A recipient and an application that remember what they were told."""
 
     responder: Responder = field(default_factory=Responder)
-    certificate: None = None
+    certificate: PeerCertificate | None = None
     gone: bool = False
     full: bool = False
     told: list[tuple[str, bytes, bytes]] = field(default_factory=list)
