@@ -54,6 +54,8 @@ _PERCENT = re.compile(rb"(?:[^%]++|%[0-9A-Fa-f]{2})*+")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~!$&'()*+;=%]++)(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE)
 _NUMBER_DIGITS = 19
+_NO_LINE = "the first line is not of the form `METHOD target HTTP/1.1`"
+_METHOD_LENGTH = 32
 _AROUND_TARGET = 64  # a method, blanks, a version
 
 
@@ -138,8 +140,11 @@ def check_part(part: bytearray, start: int, limits: Limits) -> None:
     fault = _bad_byte(part, since)
     if fault:
         raise malformed(fault)
-    if end < 0 and len(part) > limits.max_target_bytes + _AROUND_TARGET:
-        raise target_too_long(limits)
+    if end < 0:
+        if len(part) > _METHOD_LENGTH and b" " not in part[: _METHOD_LENGTH + 1]:
+            raise malformed(_NO_LINE)
+        if len(part) > limits.max_target_bytes + _AROUND_TARGET:
+            raise target_too_long(limits)
     if len(part) > limits.max_head_bytes:
         raise head_too_large(limits)
 
@@ -271,7 +276,7 @@ def _check_line(line: bytes) -> None:
     if found is None:
         if re.fullmatch(rb"[A-Z]+ [!-~]+\r\n", line):
             raise malformed("HTTP/0.9 is not spoken here", status=505)
-        raise malformed("the first line is not of the form `METHOD target HTTP/1.1`")
+        raise malformed(_NO_LINE)
     version = f"{found[1].decode()}.{found[2].decode()}"
     if version not in {"1.0", "1.1"}:
         raise malformed(f"HTTP/{version} is not spoken here", status=505)
