@@ -212,10 +212,18 @@ def test_floods_leave_nothing(strict: World) -> None:
 
 
 def test_many_connections(tmp_path: Path) -> None:
-    """Beyond the limit connections wait for a place instead of failing."""
-    limits = Limits(max_connections=4, keep_alive_s=0.5, header_timeout_s=0.5, linger_s=0.1)
-    with running(tmp_path, limits=limits) as world:
-        wires = [world.wire() for _ in range(12)]
-        for wire in wires:
-            wire.send(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-        assert [wire.reply().status for wire in wires] == [200] * 12
+    """One connection too many is told so and when to come back; a place that is left is taken."""
+    with running(tmp_path, limits=Limits(max_connections=4)) as world:
+        asking = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+        held = [world.wire() for _ in range(4)]
+        for wire in held:
+            assert wire.send(asking).reply().status == 200
+        many = world.wire()
+        reply = many.reply()
+        assert (reply.status, reply.headers["retry-after"]) == (503, "1")
+        assert "serve.max_connections" in reply.json["next"]
+        assert many.ended()
+        many.close()
+        held[0].close()
+        eventually(lambda: world.ask(asking).status == 200)
+        assert held[1].send(asking).reply().status == 200

@@ -21,8 +21,19 @@ _SIZE = re.compile(
 )
 _PLAIN = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _HEXADECIMAL = frozenset(b"0123456789ABCDEFabcdef")
-CHUNKS_AT_ONCE = 64
-Sink = Callable[[bytes, int, int], None]
+_NO_TRAILERS = frozenset(
+    {
+        b"authorization",
+        b"connection",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_AT_ONCE = 256
 
 
 class ChunkReader:
@@ -40,23 +51,43 @@ class ChunkReader:
         self._mark_bytes = self._trailers = 0
         self._announced = 0
 
-    def feed(self, data: bytes, at: int, end: int, sink: Sink) -> int:
-        """Read *data* from *at* to *end*, CHUNKS_AT_ONCE at most, and give what is data to *sink*.
+    def feed(self, data: bytes, at: int, end: int) -> tuple[int, bytes]:
+        """Read *data* from *at* to *end*, a few hundred chunks at most.
 
-        The place where reading stopped. Raises Refusal, always a closing one.
+        The place where reading stopped, and what of it is data. Raises Refusal, always a closing
+        one.
         """
-        until = self.count + CHUNKS_AT_ONCE
+        until = self.count + _AT_ONCE
+        parts: list[bytes] = []
         while at < end and not self.done and self.count < until:
             if self._left:
                 stop = min(end, at + self._left)
-                sink(data, at, stop)
+                parts.append(data[at:stop])
                 self._left -= stop - at
                 at = stop
             elif self._ending:
                 at = self._end_chunk(data, at, end)
-            else:
+            elif self._line or self._in_trailers:
                 at = self._mark(data, at, end)
-        return at
+            else:
+                at = self._whole(data, at, end, parts)
+        return at, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _whole(self, data: bytes, at: int, end: int, parts: list[bytes]) -> int:
+        """A chunk that is there whole, by the shortest way; the size of any other."""
+        plain = _PLAIN.match(data, at, end)
+        if plain is None:
+            if data[at] not in _HEXADECIMAL:
+                raise malformed("a chunk does not begin with its size")
+            return self._mark(data, at, end)
+        size, at = int(plain[1], 16), plain.end()
+        self._begin_chunk(size)
+        stop = at + size
+        if not size or stop + 2 > end or not data.startswith(b"\r\n", stop):
+            return at
+        parts.append(data[at:stop])
+        self._left = self._ending = 0
+        return stop + 2
 
     def _end_chunk(self, data: bytes, at: int, end: int) -> int:
         """The CR LF that follows a chunk's data."""
@@ -68,13 +99,6 @@ class ChunkReader:
 
     def _mark(self, data: bytes, at: int, end: int) -> int:
         """A chunk's size or a trailer, in one or several pieces."""
-        if not self._line and not self._in_trailers:
-            plain = _PLAIN.match(data, at, end)
-            if plain is not None:
-                self._begin_chunk(int(plain[1], 16))
-                return plain.end()
-            if data[at] not in _HEXADECIMAL:
-                raise malformed("a chunk does not begin with its size")
         found = data.find(b"\n", at, end)
         stop = end if found < 0 else found + 1
         self._mark_bytes += stop - at
@@ -113,6 +137,8 @@ class ChunkReader:
             raise head_too_large(self._limits)
         if not is_field(line):
             raise malformed("a trailer is not of the form `Name: value`")
+        if line.partition(b":")[0].lower() in _NO_TRAILERS:
+            raise malformed("a trailer says what only a header may say")
 
 
 def _too_many(limits: Limits) -> Refusal:

@@ -71,7 +71,7 @@ class Unpacker:
         self._begin = b""
         self._inflate = zlib.decompressobj(_GZIP) if coding == b"gzip" else None
 
-    def feed(self, part: bytes | memoryview, allowed: int) -> bytes:
+    def feed(self, part: bytes, allowed: int) -> bytes:
         """What *part*, at most STEP_BYTES, unpacks to; one byte more than *allowed* if that is
         passed. Raises MalformedRequest.
         """
@@ -143,7 +143,7 @@ def not_acceptable() -> Refusal:
     return Refusal(error, status=406)
 
 
-def _has_head(begin: bytes | memoryview) -> bool:
+def _has_head(begin: bytes) -> bool:
     """Whether zlib's two bytes are there (RFC 1950): a method of 8, and a multiple of 31."""
     return begin[0] & 15 == 8 and (begin[0] << 8 | begin[1]) % 31 == 0
 

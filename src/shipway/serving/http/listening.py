@@ -17,6 +17,7 @@ from shipway.serving.tls import Certificates
 
 _TICK_S = 0.25
 _PAUSE_S = 0.2
+_TURNED_AWAY = 32
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -41,6 +42,7 @@ class Listener:
         self._handshake_timeout_s = handshake_timeout_s
         self._accepting = False
         self._paused = False
+        self._may_turn_away = 0
         self._opening: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,7 +80,11 @@ class Listener:
         return len(self._shared.connections) + len(self._opening)
 
     def _accept(self) -> None:
-        if self.busy >= self._shared.limits.max_connections:
+        if self.busy < self._shared.limits.max_connections:
+            self._may_turn_away = 0
+        elif self._may_turn_away:
+            self._may_turn_away -= 1  # the connection itself says that there is no room
+        else:
             self._pause()
             return
         try:
@@ -125,6 +131,8 @@ class Listener:
             self._loop.call_later(_PAUSE_S, self._resume)
 
     def _resume(self) -> None:
+        if self._paused:  # the other workers had their chance
+            self._may_turn_away = _TURNED_AWAY
         self._paused = False
         if self._accepting:
             self._loop.add_reader(self._socket.fileno(), self._accept)

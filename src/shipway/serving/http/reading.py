@@ -119,7 +119,7 @@ class RequestReader:
         if self.started is None or self.in_head:
             self._exchange = Exchange(self._recipient, self._clock())
         self._begin_anew()
-        self._finished = True
+        self._finish()
         refusal.close = True
         self._recipient.broken(self._exchange, refusal)
 
@@ -152,8 +152,7 @@ class RequestReader:
             self._application.admit(exchange)
         except Refusal as refusal:
             if refusal.close:
-                self._exchange = exchange
-                self._finished = True
+                self._finish()
                 self._recipient.broken(exchange, refusal)
                 return end
             self._recipient.refused(exchange, refusal)
@@ -259,35 +258,35 @@ class RequestReader:
         chunks = self._chunks
         if chunks is None:
             stop = min(end, at + self._left)
-            self._take(data, at, stop)
             self._left -= stop - at
+            self._take(data[at:stop])
             whole = not self._left
         else:
             before = chunks.count
-            stop = chunks.feed(data, at, end, self._take)
+            stop, part = chunks.feed(data, at, end)
             self._work += chunks.count - before
+            self._take(part)
             whole = chunks.done
         self.body_wire_bytes += stop - at
         if whole:
             self._complete()
         return stop
 
-    def _take(self, data: bytes, at: int, stop: int) -> None:
+    def _take(self, part: bytes) -> None:
         """A part of the body; that of a refused request is dropped."""
-        if self._refusal is not None:
+        if self._refusal is not None or not part:
             return
-        part: bytes | memoryview = memoryview(data)[at:stop] if self._body else data[at:stop]
         if self._unpacker is not None:
             part = self._unpack(self._unpacker, part)
         if not self._body:
-            self._body = bytes(part)
+            self._body = part
         elif isinstance(self._body, bytearray):
             self._body += part
         else:
             self._body = bytearray(self._body)
             self._body += part
 
-    def _unpack(self, unpacker: Unpacker, part: bytes | memoryview) -> bytes:
+    def _unpack(self, unpacker: Unpacker, part: bytes) -> bytes:
         allowed = self._limits.max_body_bytes - len(self._body)
         try:
             unpacked = unpacker.feed(part, allowed)
@@ -314,11 +313,16 @@ class RequestReader:
         exchange.received = self._clock()
         exchange.received_at_ns = time_ns()
         self._begin_anew()
-        self._finished = exchange.close
+        if exchange.close:
+            self._finish()
         if refusal is None:
             self._recipient.received(exchange, body)
         else:
             self._recipient.refused(exchange, refusal)
+
+    def _finish(self) -> None:
+        """Read nothing more on this connection, not even what looks known."""
+        self._finished, self._known = True, None
 
     def _begin_anew(self) -> None:
         self.started, self.in_head = None, True
