@@ -7,13 +7,14 @@ import socket
 import struct
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 
 from tests.corpus.raw import expand
 from tests.serving_rig import infer
-from tests.soak.server import LIVEZ, Server
+from tests.soak.worker import Running
 
 from shipway.serving.http.limits import Limits
 
@@ -29,6 +30,7 @@ LIMITS = Limits(
 """Small times, so that waiting for them is short; the sizes are the product's own."""
 
 Refuse = Callable[[int], None]
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 _POST = b"POST /v2/models/late/infer HTTP/1.1\r\nHost: a\r\n"
 
 
@@ -41,18 +43,39 @@ class Growth:
     cpu_ms_each: float
 
 
-def flood(server: Server, name: str, *, times: int) -> Growth:
+def flood(server: Running, name: str, *, times: int) -> Growth:
     """Have *server* refuse *times* in the way of *name*, once it has done so a few times before."""
     refuse = PATHS[name]
     for _ in range(max(2, times // 20)):
         refuse(server.port)
-    before, cpu_s = server.settled_bytes(), server.cpu_s
+    before, cpu_s = server.steady_rss_bytes(), server.cpu_s()
     for _ in range(times):
         refuse(server.port)
-    taken_s = server.cpu_s - cpu_s
-    grown = server.settled_bytes() - before
-    assert server.is_well(), name
+    taken_s = server.cpu_s() - cpu_s
+    grown = server.steady_rss_bytes() - before
+    assert is_well(server.port), name
     return Growth(name, grown, 1000 * taken_s / times)
+
+
+def is_well(port: int) -> bool:
+    """Whether a good request is answered."""
+    with _connect(port) as client:
+        client.sendall(LIVEZ)
+        return client.recv(12) == b"HTTP/1.1 200"
+
+
+@contextmanager
+def begun_bodies(port: int, *, count: int, size: int) -> Iterator[None]:
+    """*count* connections that have each sent *size* bytes of a body, and not its last."""
+    head = b"GET /livez HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % (size + 1)
+    clients = [_connect(port) for _ in range(count)]
+    try:
+        for client in clients:
+            client.sendall(head + bytes(size))
+        yield
+    finally:
+        for client in clients:
+            client.close()
 
 
 # ---- one refusal ------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """One real worker in a process of its own, with a model that behaves as it is told.
 
-``python -m tests.soak.worker FOLDER KIND`` is the child; :func:`started` is for tests.
+``python -m tests.soak.worker FOLDER KIND LIMITS`` is the child; :func:`started` is for tests.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from tests.serving_rig import FakeModel, MemoryRouting, served
@@ -25,6 +26,7 @@ from shipway.monitoring.journal import Journal
 from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Columns
 from shipway.serving.child import child_arguments, read_child
+from shipway.serving.http.limits import Limits
 from shipway.serving.routing import LoadedVersion
 from shipway.serving.worker import WorkerOptions, run_worker
 
@@ -94,6 +96,11 @@ class Running:
                 return int(line.split()[1]) * 1024
         raise AssertionError("the worker has ended")
 
+    def cpu_s(self) -> float:
+        """How long it has computed."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def steady_rss_bytes(self) -> int:
         """The same once it has come to rest: ten readings within 0.1 MiB of each other."""
         readings: list[int] = []
@@ -106,12 +113,13 @@ class Running:
 
 
 @contextmanager
-def started(folder: Path, kind: str) -> Iterator[Running]:
+def started(folder: Path, kind: str, limits: Limits | None = None) -> Iterator[Running]:
     """A worker that answers, ended with the block."""
+    told = msgspec.json.encode(asdict(limits or Limits())).decode()
     (folder / "run").mkdir(parents=True, exist_ok=True)
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
     watched, held = os.pipe()
-    command = [sys.executable, "-m", "tests.soak.worker", str(folder), kind]
+    command = [sys.executable, "-m", "tests.soak.worker", str(folder), kind, told]
     command += child_arguments("worker-0", listening.fileno(), watched)
     process = subprocess.Popen(command, cwd=ROOT, pass_fds=(listening.fileno(), watched))
     try:
@@ -143,9 +151,14 @@ def _wait_until_ready(port: int) -> None:
 
 def main(arguments: list[str]) -> int:
     """Be the worker."""
-    child, (folder, kind) = read_child(arguments)
+    child, (folder, kind, limits) = read_child(arguments)
     home = Path(folder)
-    options = WorkerOptions(run=home / "run", authentication=False, drain_wait_s=0.0)
+    options = WorkerOptions(
+        run=home / "run",
+        authentication=False,
+        limits=msgspec.json.decode(limits, type=Limits),
+        drain_wait_s=0.0,
+    )
     with Journal(home / "events", child.name) as journal:
         return run_worker(
             child,

@@ -37,7 +37,7 @@ class Line:
         self.certificate: PeerCertificate | None = None
         self.gone = False
 
-    def last(self, exchange: Exchange) -> bool:
+    def end_after(self, exchange: Exchange) -> bool:
         """Nothing follows anything."""
         return True
 

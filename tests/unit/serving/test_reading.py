@@ -33,7 +33,7 @@ class Heard:
     def flush(self) -> None:
         """Nothing is written."""
 
-    def last(self, exchange: Exchange) -> bool:
+    def end_after(self, exchange: Exchange) -> bool:
         return True
 
     def continue_expected(self) -> None:

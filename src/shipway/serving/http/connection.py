@@ -70,9 +70,14 @@ class Connection(asyncio.Protocol):
             self._unread_answers or self._ending or len(self._pending) >= self._limits.max_pipelined
         )
 
-    def last(self, exchange: Exchange) -> bool:
-        """Whether nothing was asked after *exchange*."""
-        return not self._backlog and (not self._pending or self._pending[-1] is exchange)
+    def end_after(self, exchange: Exchange) -> bool:
+        """Read nothing more if nothing was asked after *exchange*; whether that is so."""
+        reader, pending = self._reader, self._pending
+        asked = self._backlog or reader.more or reader.started is not None
+        if asked or (pending and pending[-1] is not exchange):
+            return False
+        reader.finish()
+        return True
 
     # ---- called by the loop -------------------------------------------------------------------
 

@@ -26,8 +26,8 @@ class Channel(Protocol):
     def gone(self) -> bool:
         """Whether the client has left."""
 
-    def last(self, exchange: Exchange) -> bool:
-        """Whether nothing was asked after *exchange*."""
+    def end_after(self, exchange: Exchange) -> bool:
+        """Read nothing more if nothing was asked after *exchange*; whether that is so."""
 
     def flush(self) -> None:
         """Write the answers that are ready, in the order in which they were asked for."""
@@ -142,7 +142,7 @@ class Exchange:
         channel = self.channel
         responder = channel.responder
         if responder.closing and not self.close:
-            self.close = channel.last(self)
+            self.close = channel.end_after(self)
         self.response = responder.make(
             status,
             body,

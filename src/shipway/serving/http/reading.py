@@ -68,7 +68,7 @@ class RequestReader:
 
     ``started`` is when the first byte of the request that is being read came, None between
     requests; ``in_head`` says which part of it is awaited, ``body_began`` and ``body_wire_bytes``
-    how its body comes along.
+    how its body comes along. ``more`` says that bytes follow the request just read.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class RequestReader:
     ) -> None:
         self.started: float | None = None
         self.in_head = True
+        self.more = False
         self.body_began = 0.0
         self.body_wire_bytes = 0
         self._recipient = recipient
@@ -119,7 +120,7 @@ class RequestReader:
         if self.started is None or self.in_head:
             self._exchange = Exchange(self._recipient, self._clock())
         self._begin_anew()
-        self._finish()
+        self.finish()
         refusal.close = True
         self._recipient.broken(self._exchange, refusal)
 
@@ -146,13 +147,14 @@ class RequestReader:
         now = self._clock()
         exchange = Exchange(self._recipient, now, head)
         exchange.received_at_ns = time_ns()
+        self.more = stop < end
         self._work += _REQUEST_WORK
         self._blank = False
         try:
             self._application.admit(exchange)
         except Refusal as refusal:
             if refusal.close:
-                self._finish()
+                self.finish()
                 self._recipient.broken(exchange, refusal)
                 return end
             self._recipient.refused(exchange, refusal)
@@ -198,10 +200,12 @@ class RequestReader:
         size = found + 4
         raw = bytes(partial[:size]) if before else data[at : at + size]
         partial.clear()
+        stop = at + size - before
+        self.more = stop < end
         self._blank = False
         self._work += _REQUEST_WORK
         self._begin_body(read_head(raw, self._limits), raw)
-        return at + size - before
+        return stop
 
     def _begin_body(self, head: Head, raw: bytes) -> None:
         """The head is whole: refuse what is not admitted, before any body."""
@@ -253,6 +257,7 @@ class RequestReader:
     # ---- bodies -------------------------------------------------------------------------------
 
     def _read_body(self, data: bytes, at: int, end: int) -> int:
+        there = end
         if self._unpacker is not None:
             end = min(end, at + STEP_BYTES)
         chunks = self._chunks
@@ -269,6 +274,7 @@ class RequestReader:
             whole = chunks.done
         self.body_wire_bytes += stop - at
         if whole:
+            self.more = stop < there
             self._complete()
         return stop
 
@@ -314,13 +320,13 @@ class RequestReader:
         exchange.received_at_ns = time_ns()
         self._begin_anew()
         if exchange.close:
-            self._finish()
+            self.finish()
         if refusal is None:
             self._recipient.received(exchange, body)
         else:
             self._recipient.refused(exchange, refusal)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Read nothing more on this connection, not even what looks known."""
         self._finished, self._known = True, None
 
