@@ -221,6 +221,13 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="the most chunks of a body", extra=_ADVANCED),
     ] = 65_536
+    max_receiving_bytes: Annotated[
+        Annotated[int, Meta(ge=1024)],
+        Meta(
+            description="what bodies not yet whole may take in one worker before it says 503",
+            extra=_ADVANCED,
+        ),
+    ] = 512 * 1024 * 1024
     max_json_depth: Annotated[
         Annotated[int, Meta(ge=4, le=512)],
         Meta(description="how deep the JSON of a request may be nested", extra=_ADVANCED),

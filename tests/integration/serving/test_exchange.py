@@ -284,6 +284,30 @@ def test_slow_bodies() -> None:
     visit(story, Limits(receive_grace_s=0.05, min_receive_rate=1_000_000))
 
 
+def test_bodies_share_the_room() -> None:
+    """Bodies that come in together have a bound: the one too many is a 503, the others go on."""
+
+    async def story(site: Site) -> None:
+        (reader, one), (other, two) = await site.open(), await site.open()
+        head = b"POST /now HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n"
+        one.write(head + bytes(150_000))
+        await site.until(lambda: site.shared.room.taken == 150_000)
+        two.write(head + bytes(150_000))
+        status, told, body = await reply(other)
+        assert (status, b"\r\nRetry-After: 1\r\n" in told) == (503, True)
+        assert b"serve.max_receiving_bytes" in body
+        one.write(bytes(50_000))
+        assert (await reply(reader))[0] == 200
+        one.write(head + bytes(150_000))
+        one.close()
+        await site.until(lambda: not site.shared.room.taken)
+        reader, alone = await site.open()
+        alone.write(head.replace(b"200000", b"900000") + bytes(900_000))
+        assert (await reply(reader))[0] == 200
+
+    visit(story, Limits(max_receiving_bytes=250_000))
+
+
 def test_work_is_shared_between_connections() -> None:
     """Thousands of requests in one segment do not make another connection wait for them all."""
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from shipway.errors import NotFoundError
 from shipway.serving.http.exchange import Exchange, PeerCertificate
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import RequestReader
+from shipway.serving.http.reading import RequestReader, Room
 from shipway.serving.http.responses import Refusal, Responder
 
 WHOLE = 1 << 20
@@ -62,7 +62,7 @@ class Heard:
 def read(data: bytes, size: int = WHOLE) -> Heard:
     """What is heard when *data* comes in pieces of *size*."""
     heard = Heard()
-    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0)
+    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0, Room(1 << 30))
     for start in range(0, len(data), size):
         feed(reader, data[start : start + size])
     return heard
@@ -234,7 +234,7 @@ def test_any_cut(cuts: list[int]) -> None:
     """However the bytes are cut, the same requests are read."""
     data = b"".join(raw for raw, _ in GOOD.values() if b"Upgrade" not in raw and b"/1.0" not in raw)
     heard = Heard()
-    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0)
+    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0, Room(1 << 30))
     at = 0
     for size in [*cuts, len(data)]:
         feed(reader, data[at : at + size])

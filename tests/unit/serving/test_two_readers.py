@@ -11,7 +11,7 @@ from tests.soak.scale import sized
 from tests.unit.serving.test_reading import Heard, feed
 
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import RequestReader
+from shipway.serving.http.reading import RequestReader, Room
 
 LIMITS = Limits(max_head_bytes=8 << 10, max_headers=30, max_body_bytes=64 << 10, max_chunks=100)
 GOOD = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
@@ -21,7 +21,7 @@ COUNT = sized(4000, 200_000)
 def read(*pieces: bytes) -> Heard:
     """What is heard of *pieces* on one connection."""
     heard = Heard()
-    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0)
+    reader = RequestReader(heard, heard, LIMITS, lambda: 0.0, Room(1 << 30))
     for piece in pieces:
         feed(reader, piece)
     return heard

@@ -15,7 +15,7 @@ from typing import cast
 from shipway.errors import DeadlineExceeded, Overloaded
 from shipway.serving.http.exchange import Application, Clock, Exchange, PeerCertificate
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import RequestReader
+from shipway.serving.http.reading import RequestReader, Room
 from shipway.serving.http.responses import CONTINUE, Refusal, Responder
 
 _NEVER = float("inf")
@@ -32,6 +32,10 @@ class Shared:
     responder: Responder
     clock: Clock
     connections: set[Connection] = field(default_factory=set)
+    room: Room = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.room = Room(self.limits.max_receiving_bytes)
 
 
 class Connection(asyncio.Protocol):
@@ -49,7 +53,9 @@ class Connection(asyncio.Protocol):
         self._application = shared.application
         self._clock = shared.clock
         self._transport: asyncio.Transport | None = None
-        self._reader = RequestReader(self, shared.application, shared.limits, shared.clock)
+        self._reader = RequestReader(
+            self, shared.application, shared.limits, shared.clock, shared.room
+        )
         self._pending: deque[Exchange] = deque()
         self._backlog = b""
         self._backlog_at = 0
@@ -102,6 +108,7 @@ class Connection(asyncio.Protocol):
         self._shared.connections.discard(self)
         self._pending.clear()
         self._backlog = b""
+        self._reader.drop()
 
     def data_received(self, data: bytes) -> None:
         """Read requests from *data*, or keep it for when answers have gone out."""

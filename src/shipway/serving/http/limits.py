@@ -15,7 +15,8 @@ class Limits:
     its headers, ``request_timeout_s`` to the start of the model call; ``keep_alive_s`` is how
     long a connection may rest between requests, ``write_timeout_s`` how long a client may leave
     its answer unread. A body must come at ``min_receive_rate`` bytes a second, after
-    ``receive_grace_s``. ``max_body_bytes`` counts a compressed body as it is when unpacked.
+    ``receive_grace_s``. ``max_body_bytes`` counts a compressed body as it is when unpacked,
+    ``max_receiving_bytes`` all bodies of a worker that are not whole yet.
     ``queue_rows`` bounds the rows that wait for a model, ``queue_s`` the time that they would
     wait; ``max_json_depth`` and ``max_elements`` what is decoded. Settings have these names.
     """
@@ -25,6 +26,7 @@ class Limits:
     max_headers: int = 100
     max_target_bytes: int = 8 * 1024
     max_chunks: int = 65_536
+    max_receiving_bytes: int = 512 * MIB
     max_connections: int = 4096
     max_pipelined: int = 64
     max_json_depth: int = 64

@@ -12,7 +12,7 @@ import re
 from time import time_ns
 from typing import NamedTuple, Protocol
 
-from shipway.errors import MalformedRequest
+from shipway.errors import MalformedRequest, Overloaded
 from shipway.serving.http.chunks import ChunkReader
 from shipway.serving.http.coding import STEP_BYTES, Unpacker, not_acceptable, unpacker
 from shipway.serving.http.exchange import Application, Channel, Clock, Exchange
@@ -55,6 +55,16 @@ class Recipient(Channel, Protocol):
         """What cannot be read on; nothing more is read."""
 
 
+class Room:
+    """What the bodies that are still coming in take together, on all connections of a worker."""
+
+    __slots__ = ("limit", "taken")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+
 class _Known(NamedTuple):
     """A head met before: what is before the digits of its length, and after them."""
 
@@ -72,7 +82,12 @@ class RequestReader:
     """
 
     def __init__(
-        self, recipient: Recipient, application: Application, limits: Limits, clock: Clock
+        self,
+        recipient: Recipient,
+        application: Application,
+        limits: Limits,
+        clock: Clock,
+        room: Room,
     ) -> None:
         self.started: float | None = None
         self.in_head = True
@@ -83,6 +98,8 @@ class RequestReader:
         self._application = application
         self._limits = limits
         self._clock = clock
+        self._room = room
+        self._held = 0
         self._known: _Known | None = None
         self._read_heads = 0
         self._partial = bytearray()
@@ -291,6 +308,20 @@ class RequestReader:
         else:
             self._body = bytearray(self._body)
             self._body += part
+        self._hold(len(part))
+
+    def _hold(self, size: int) -> None:
+        """Count what is held of a body; one alone may always be received."""
+        room = self._room
+        room.taken += size
+        self._held += size
+        if room.taken > room.limit and room.taken > self._held:
+            error = Overloaded(
+                f"bodies of over {room.limit} bytes are being received already",
+                next_step="try again after Retry-After seconds, or raise serve.max_receiving_bytes",
+                retry_after_s=1,
+            )
+            raise Refusal(error, close=True)
 
     def _unpack(self, unpacker: Unpacker, part: bytes) -> bytes:
         allowed = self._limits.max_body_bytes - len(self._body)
@@ -330,8 +361,15 @@ class RequestReader:
         """Read nothing more on this connection, not even what looks known."""
         self._finished, self._known = True, None
 
+    def drop(self) -> None:
+        """Hold nothing any more: the client has left."""
+        self._begin_anew()
+        self.finish()
+
     def _begin_anew(self) -> None:
         self.started, self.in_head = None, True
         self._partial.clear()
         self._chunks = self._unpacker = self._refusal = None
         self._body = b""
+        self._room.taken -= self._held
+        self._held = 0
