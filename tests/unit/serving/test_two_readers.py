@@ -10,8 +10,9 @@ from tests.soak.fuzzing import mutants, seeds
 from tests.soak.scale import sized
 from tests.unit.serving.test_reading import Heard, feed
 
+from shipway.serving.http.bodies import Room
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import RequestReader, Room
+from shipway.serving.http.reading import RequestReader
 
 LIMITS = Limits(max_head_bytes=8 << 10, max_headers=30, max_body_bytes=64 << 10, max_chunks=100)
 GOOD = b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from shipway.errors import DeadlineExceeded, Overloaded
+from shipway.serving.http.bodies import BodyReader, Room
 from shipway.serving.http.exchange import Application, Clock, Exchange, PeerCertificate
 from shipway.serving.http.limits import Limits
-from shipway.serving.http.reading import RequestReader, Room
+from shipway.serving.http.reading import RequestReader
 from shipway.serving.http.responses import CONTINUE, Refusal, Responder
 
 _NEVER = float("inf")
@@ -136,7 +137,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The client reads again."""
         self._unread_answers = False
-        self._reader.body_began = self._clock()
+        if self._reader.body is not None:
+            self._reader.body.began = self._clock()  # it could not be read meanwhile
         self._set_deadline()
         self._resume()
 
@@ -305,31 +307,31 @@ class Connection(asyncio.Protocol):
             return
         reader, limits = self._reader, self._limits
         if reader.started is not None:
-            if reader.in_head:
+            if reader.body is None:
                 self.deadline = reader.started + limits.header_timeout_s
             else:
-                self.deadline = min(reader.started + limits.request_timeout_s, self._rate_due)
+                allowed = reader.started + limits.request_timeout_s
+                self.deadline = min(allowed, self._rate_due(reader.body))
         elif self._pending:
             self.deadline = self._pending[0].deadline
         else:
             self.deadline = self._clock() + limits.keep_alive_s
 
-    @property
-    def _rate_due(self) -> float:
-        """When the body, with what has come of it, will have become too slow."""
-        reader, limits = self._reader, self._limits
-        paid_s = reader.body_wire_bytes / limits.min_receive_rate
-        return reader.body_began + limits.receive_grace_s + paid_s
+    def _rate_due(self, body: BodyReader) -> float:
+        """When *body*, with what has come of it, will have become too slow."""
+        limits = self._limits
+        paid_s = body.wire_bytes / limits.min_receive_rate
+        return body.began + limits.receive_grace_s + paid_s
 
     def _too_slow(self, started: float) -> DeadlineExceeded:
-        limits = self._limits
-        if not self._reader.in_head and self._rate_due < started + limits.request_timeout_s:
+        limits, body = self._limits, self._reader.body
+        if body is not None and self._rate_due(body) < started + limits.request_timeout_s:
             return DeadlineExceeded(
                 f"the body came at less than {limits.min_receive_rate} bytes a second",
                 next_step="send faster, or lower serve.min_receive_rate",
             )
-        part = "headers" if self._reader.in_head else "body"
-        setting = "header_timeout_s" if self._reader.in_head else "request_timeout_s"
+        part = "headers" if body is None else "body"
+        setting = "header_timeout_s" if body is None else "request_timeout_s"
         return DeadlineExceeded(
             f"the {part} of the request did not arrive in {getattr(limits, setting):g} s",
             next_step=f"send faster, or raise serve.{setting}",

@@ -1,9 +1,9 @@
 """Bytes in, whole requests out: strict HTTP/1.1 with every size bounded.
 
-``grammar`` reads heads, ``chunks`` bodies in chunks, ``coding`` packed ones; here one request
-follows the other. A client that keeps its connection repeats its heads, the length apart; such a
-head is recognised and not read again. Memory is bounded by the limits whatever arrives, and so
-is the work of one turn of the loop.
+``grammar`` reads heads and ``bodies`` what belongs to them; here one request follows the other.
+A client that keeps its connection repeats its heads, the length apart; such a head is recognised
+and not read again. Memory is bounded by the limits whatever arrives, and so is the work of one
+turn of the loop.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ import re
 from time import time_ns
 from typing import NamedTuple, Protocol
 
-from shipway.errors import MalformedRequest, Overloaded
-from shipway.serving.http.chunks import ChunkReader
-from shipway.serving.http.coding import STEP_BYTES, Unpacker, not_acceptable, unpacker
+from shipway.serving.http.bodies import BodyReader, Room
+from shipway.serving.http.coding import not_acceptable, unpacker
 from shipway.serving.http.exchange import Application, Channel, Clock, Exchange
 from shipway.serving.http.grammar import (
     CHUNKED,
     Head,
-    body_too_large,
     check_part,
     malformed,
     read_head,
@@ -29,7 +27,6 @@ from shipway.serving.http.responses import Refusal
 
 _TURN_WORK = 2000  # about as many microseconds
 _REQUEST_WORK = 30
-_UNPACKED_PER_WORK = 1024
 _REMEMBERED_HEAD = 4096
 _TRIES = 16
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*+([0-9]++)", re.IGNORECASE)
@@ -55,16 +52,6 @@ class Recipient(Channel, Protocol):
         """What cannot be read on; nothing more is read."""
 
 
-class Room:
-    """What the bodies that are still coming in take together, on all connections of a worker."""
-
-    __slots__ = ("limit", "taken")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.taken = 0
-
-
 class _Known(NamedTuple):
     """A head met before: what is before the digits of its length, and after them."""
 
@@ -77,8 +64,8 @@ class RequestReader:
     """Reads one request after the other from one connection.
 
     ``started`` is when the first byte of the request that is being read came, None between
-    requests; ``in_head`` says which part of it is awaited, ``body_began`` and ``body_wire_bytes``
-    how its body comes along. ``more`` says that bytes follow the request just read.
+    requests; ``body`` is its body once its head is there. ``more`` says that bytes follow the
+    request just read.
     """
 
     def __init__(
@@ -90,16 +77,13 @@ class RequestReader:
         room: Room,
     ) -> None:
         self.started: float | None = None
-        self.in_head = True
+        self.body: BodyReader | None = None
         self.more = False
-        self.body_began = 0.0
-        self.body_wire_bytes = 0
         self._recipient = recipient
         self._application = application
         self._limits = limits
         self._clock = clock
         self._room = room
-        self._held = 0
         self._known: _Known | None = None
         self._read_heads = 0
         self._partial = bytearray()
@@ -107,11 +91,6 @@ class RequestReader:
         self._finished = False
         self._work = 0
         self._exchange: Exchange  # of the request whose body is being read
-        self._left = 0
-        self._chunks: ChunkReader | None = None
-        self._unpacker: Unpacker | None = None
-        self._body: bytes | bytearray = b""
-        self._refusal: Refusal | None = None
 
     def feed(self, data: bytes, at: int = 0) -> int:
         """Read *data* from *at* on, and tell the recipient; the place where reading stopped.
@@ -134,7 +113,7 @@ class RequestReader:
 
     def give_up(self, refusal: Refusal) -> None:
         """End the request that is being read, if any, with *refusal*."""
-        if self.started is None or self.in_head:
+        if self.body is None:
             self._exchange = Exchange(self._recipient, self._clock())
         self._begin_anew()
         self.finish()
@@ -183,8 +162,8 @@ class RequestReader:
         """Read one step further: a head, a blank line before it, or what there is of a body."""
         if self._finished:
             return end
-        if not self.in_head:
-            return self._read_body(data, at, end)
+        if self.body is not None:
+            return self._read_body(self.body, data, at, end)
         if not self._partial and (self._cr or data[at] in b"\r\n"):
             self._skip_blank(data[at])
             return at + 1
@@ -226,34 +205,30 @@ class RequestReader:
 
     def _begin_body(self, head: Head, raw: bytes) -> None:
         """The head is whole: refuse what is not admitted, before any body."""
-        now = self.started or 0.0
-        exchange = self._exchange = Exchange(self._recipient, now, head)
-        self.in_head, self.body_wire_bytes, self.body_began = False, 0, self._clock()
-        self._body, self._refusal, self._left = b"", None, head.size
-        self._chunks = self._unpacker = None
+        began = self._clock()
+        exchange = self._exchange = Exchange(self._recipient, self.started or began, head)
+        body = self.body = BodyReader(head, self._limits, self._room, began)
         try:
             self._application.admit(exchange)
-            self._admit_codings(head)
+            self._admit_codings(head, body)
         except Refusal as refusal:
             if refusal.close or head.expects:
                 raise
-            self._refusal = refusal
+            body.refusal = refusal
         else:
             if head.expects:
                 self._recipient.continue_expected()
-            elif not head.close and self._unpacker is None:
+            elif not head.close and not body.packed:
                 self._remember(head, raw)
-        if head.size == CHUNKED:
-            self._chunks = ChunkReader(self._limits, may_announce=self._may_announce)
-        elif not head.size:
-            self._complete()
+        if body.whole:
+            self._complete(body)
 
-    def _admit_codings(self, head: Head) -> None:
+    def _admit_codings(self, head: Head, body: BodyReader) -> None:
         if head.special and head.accepted.must and head.accepted.coding is None:
             raise not_acceptable()
         coding = head.headers.get(b"content-encoding")
-        if coding is not None and head.size:
-            self._unpacker = unpacker(coding)
+        if coding is not None and not body.whole:
+            body.unpack_with(unpacker(coding))
 
     def _remember(self, head: Head, raw: bytes) -> None:
         """Recognise this head from now on.
@@ -273,89 +248,27 @@ class RequestReader:
 
     # ---- bodies -------------------------------------------------------------------------------
 
-    def _read_body(self, data: bytes, at: int, end: int) -> int:
-        there = end
-        if self._unpacker is not None:
-            end = min(end, at + STEP_BYTES)
-        chunks = self._chunks
-        if chunks is None:
-            stop = min(end, at + self._left)
-            self._left -= stop - at
-            self._take(data[at:stop])
-            whole = not self._left
-        else:
-            before = chunks.count
-            stop, part = chunks.feed(data, at, end)
-            self._work += chunks.count - before
-            self._take(part)
-            whole = chunks.done
-        self.body_wire_bytes += stop - at
-        if whole:
-            self.more = stop < there
-            self._complete()
+    def _read_body(self, body: BodyReader, data: bytes, at: int, end: int) -> int:
+        before = body.work
+        stop = body.feed(data, at, end)
+        self._work += body.work - before
+        if body.whole:
+            self.more = stop < end
+            self._complete(body)
         return stop
 
-    def _take(self, part: bytes) -> None:
-        """A part of the body; that of a refused request is dropped."""
-        if self._refusal is not None or not part:
-            return
-        if self._unpacker is not None:
-            part = self._unpack(self._unpacker, part)
-        if not self._body:
-            self._body = part
-        elif isinstance(self._body, bytearray):
-            self._body += part
-        else:
-            self._body = bytearray(self._body)
-            self._body += part
-        self._hold(len(part))
-
-    def _hold(self, size: int) -> None:
-        """Count what is held of a body; one alone may always be received."""
-        room = self._room
-        room.taken += size
-        self._held += size
-        if room.taken > room.limit and room.taken > self._held:
-            error = Overloaded(
-                f"bodies of over {room.limit} bytes are being received already",
-                next_step="try again after Retry-After seconds, or raise serve.max_receiving_bytes",
-                retry_after_s=1,
-            )
-            raise Refusal(error, close=True)
-
-    def _unpack(self, unpacker: Unpacker, part: bytes) -> bytes:
-        allowed = self._limits.max_body_bytes - len(self._body)
-        try:
-            unpacked = unpacker.feed(part, allowed)
-        except MalformedRequest as error:
-            self._refusal, self._body = Refusal(error), b""
-            return b""
-        self._work += len(unpacked) // _UNPACKED_PER_WORK
-        if len(unpacked) > allowed:
-            raise body_too_large(self._limits)
-        return unpacked
-
-    def _may_announce(self, size: int) -> None:
-        if size > self._limits.max_body_bytes:
-            raise body_too_large(self._limits)
-
-    def _complete(self) -> None:
+    def _complete(self, body: BodyReader) -> None:
         """The request is whole."""
-        exchange, body, refusal = self._exchange, self._body, self._refusal
-        if self._unpacker is not None and refusal is None:
-            try:
-                self._unpacker.end()
-            except MalformedRequest as error:
-                refusal = Refusal(error)
+        exchange = self._exchange
         exchange.received = self._clock()
         exchange.received_at_ns = time_ns()
         self._begin_anew()
         if exchange.close:
             self.finish()
-        if refusal is None:
-            self._recipient.received(exchange, body)
+        if body.refusal is None:
+            self._recipient.received(exchange, body.value)
         else:
-            self._recipient.refused(exchange, refusal)
+            self._recipient.refused(exchange, body.refusal)
 
     def finish(self) -> None:
         """Read nothing more on this connection, not even what looks known."""
@@ -367,9 +280,7 @@ class RequestReader:
         self.finish()
 
     def _begin_anew(self) -> None:
-        self.started, self.in_head = None, True
+        if self.body is not None:
+            self.body.release()
+        self.started = self.body = None
         self._partial.clear()
-        self._chunks = self._unpacker = self._refusal = None
-        self._body = b""
-        self._room.taken -= self._held
-        self._held = 0
