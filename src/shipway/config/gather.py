@@ -141,11 +141,11 @@ def _read_table(
 
 def _key_hint(section: str, key: str) -> str:
     known = keys_of(section)
-    if hint := did_you_mean(key, known):
-        return hint
     homes = [entry.section for entry in by_name().values() if entry.key == key]
     if homes:
         return f"did you mean {key} in [{homes[0]}]?"
+    if hint := did_you_mean(key, known):
+        return hint
     return f"it has {', '.join(known)}"
 
 

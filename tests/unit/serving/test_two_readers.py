@@ -77,6 +77,8 @@ def test_known() -> None:
         first = read(data)
         later = read(GOOD, GOOD, GOOD, data)
         assert (later.told, later.broken_with) == (good * 3 + first.told, first.broken_with), data
+        if data.startswith(b"\r"):
+            continue  # after one that ends with an empty line, that is one too many
         if first.told and read(data, GOOD).told == first.told + good:
             known += 1
             assert read(data, data, data, GOOD).told == first.told * 3 + good, data

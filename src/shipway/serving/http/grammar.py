@@ -50,6 +50,7 @@ _LOOSE_LINE = re.compile(_TOKEN + rb"{1,32}+ [^ \t\r\n]++ HTTP/([0-9])\.([0-9])\
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 _BARE_CR = re.compile(rb"\r(?!\n|\Z)")
+_TABBED = re.compile(rb"^(?:content-length|transfer-encoding):[^\n]*\t", re.I | re.M)
 _PERCENT = re.compile(rb"(?:[^%]++|%[0-9A-Fa-f]{2})*+")
 _HOST = re.compile(rb"(?:\[[0-9A-Fa-f:.]++\]|[A-Za-z0-9\-._~!$&'()*+;=%]++)(?::[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)(.*+)", re.IGNORECASE)
@@ -116,6 +117,8 @@ def read_head(raw: bytes, limits: Limits) -> Head:
     if lines.count(b"\n") > limits.max_headers:
         raise head_too_large(limits)
     headers = _headers(lines)
+    if b"\t" in lines and _TABBED.search(lines):
+        raise malformed("there is a tab in the header that says how long the body is")
     _check_host(headers, minor)
     head = Head(method, _path(method, target, headers), headers)
     head.size = _size(headers.pop(b"content-length", None), headers, minor, limits)
