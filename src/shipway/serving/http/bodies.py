@@ -45,11 +45,13 @@ class BodyReader:
         "work",
     )
 
-    def __init__(self, head: Head, limits: Limits, room: Room, began: float) -> None:
+    def __init__(
+        self, head: Head, limits: Limits, room: Room, began: float, unpacker: Unpacker | None
+    ) -> None:
         self.value: bytes | bytearray = b""
         self.refusal: Refusal | None = None
         self.began = began
-        self.whole = not head.size
+        self.whole = False
         self.wire_bytes = 0
         self.work = 0
         self._limits = limits
@@ -59,15 +61,6 @@ class BodyReader:
         self._chunks = (
             ChunkReader(limits, may_announce=self._may_announce) if head.size == CHUNKED else None
         )
-        self._unpacker: Unpacker | None = None
-
-    @property
-    def packed(self) -> bool:
-        """Whether the body is unpacked as it comes."""
-        return self._unpacker is not None
-
-    def unpack_with(self, unpacker: Unpacker | None) -> None:
-        """Unpack what comes; said before anything has."""
         self._unpacker = unpacker
 
     def feed(self, data: bytes, at: int, end: int) -> int:

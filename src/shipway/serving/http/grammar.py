@@ -164,7 +164,7 @@ def _headers(lines: bytes) -> dict[bytes, bytes]:
     headers: dict[bytes, bytes] = {}
     for line in lines.split(b"\r\n")[:-1]:
         name, _, value = line.partition(b":")
-        name, value = name.lower(), value.strip(b" \t")
+        name, value = name.lower(), value.strip()  # of blanks and tabs: there is nothing else
         if name in headers:
             if name in _ONCE:
                 raise malformed(f"the header {name.decode()} came twice")

@@ -13,7 +13,7 @@ from time import time_ns
 from typing import NamedTuple, Protocol
 
 from shipway.serving.http.bodies import BodyReader, Room
-from shipway.serving.http.coding import not_acceptable, unpacker
+from shipway.serving.http.coding import Unpacker, not_acceptable, unpacker
 from shipway.serving.http.exchange import Application, Channel, Clock, Exchange
 from shipway.serving.http.grammar import (
     CHUNKED,
@@ -90,7 +90,7 @@ class RequestReader:
         self._cr = self._blank = False
         self._finished = False
         self._work = 0
-        self._exchange: Exchange  # of the request whose body is being read
+        self._exchange: Exchange | None = None
 
     def feed(self, data: bytes, at: int = 0) -> int:
         """Read *data* from *at* on, and tell the recipient; the place where reading stopped.
@@ -113,12 +113,11 @@ class RequestReader:
 
     def give_up(self, refusal: Refusal) -> None:
         """End the request that is being read, if any, with *refusal*."""
-        if self.body is None:
-            self._exchange = Exchange(self._recipient, self._clock())
+        exchange = self._exchange or Exchange(self._recipient, self._clock())
         self._begin_anew()
         self.finish()
         refusal.close = True
-        self._recipient.broken(self._exchange, refusal)
+        self._recipient.broken(exchange, refusal)
 
     # ---- heads --------------------------------------------------------------------------------
 
@@ -197,38 +196,35 @@ class RequestReader:
         raw = bytes(partial[:size]) if before else data[at : at + size]
         partial.clear()
         stop = at + size - before
-        self.more = stop < end
         self._blank = False
         self._work += _REQUEST_WORK
-        self._begin_body(read_head(raw, self._limits), raw)
-        return stop
+        return self._begin_body(read_head(raw, self._limits), raw, data, stop, end)
 
-    def _begin_body(self, head: Head, raw: bytes) -> None:
-        """The head is whole: refuse what is not admitted, before any body."""
-        began = self._clock()
-        exchange = self._exchange = Exchange(self._recipient, self.started or began, head)
-        body = self.body = BodyReader(head, self._limits, self._room, began)
+    def _begin_body(self, head: Head, raw: bytes, data: bytes, at: int, end: int) -> int:
+        """The head is whole: refuse what is not admitted, and take a body that is there already."""
+        exchange = self._exchange = Exchange(self._recipient, self.started or 0.0, head)
+        unpacking: Unpacker | None = None
+        refused: Refusal | None = None
         try:
             self._application.admit(exchange)
-            self._admit_codings(head, body)
+            unpacking = _codings(head)
         except Refusal as refusal:
             if refusal.close or head.expects:
                 raise
-            body.refusal = refusal
+            refused = refusal
         else:
             if head.expects:
                 self._recipient.continue_expected()
-            elif not head.close and not body.packed:
+            elif not head.close and unpacking is None:
                 self._remember(head, raw)
-        if body.whole:
-            self._complete(body)
-
-    def _admit_codings(self, head: Head, body: BodyReader) -> None:
-        if head.special and head.accepted.must and head.accepted.coding is None:
-            raise not_acceptable()
-        coding = head.headers.get(b"content-encoding")
-        if coding is not None and not body.whole:
-            body.unpack_with(unpacker(coding))
+        stop = at + head.size
+        if at <= stop <= end and unpacking is None and not head.expects:
+            self.more = stop < end
+            self._complete(exchange, data[at:stop], refused)
+            return stop
+        self.body = BodyReader(head, self._limits, self._room, self._clock(), unpacking)
+        self.body.refusal = refused
+        return at
 
     def _remember(self, head: Head, raw: bytes) -> None:
         """Recognise this head from now on.
@@ -252,23 +248,24 @@ class RequestReader:
         before = body.work
         stop = body.feed(data, at, end)
         self._work += body.work - before
-        if body.whole:
+        if body.whole and self._exchange is not None:
             self.more = stop < end
-            self._complete(body)
+            self._complete(self._exchange, body.value, body.refusal)
         return stop
 
-    def _complete(self, body: BodyReader) -> None:
+    def _complete(
+        self, exchange: Exchange, body: bytes | bytearray, refusal: Refusal | None
+    ) -> None:
         """The request is whole."""
-        exchange = self._exchange
         exchange.received = self._clock()
         exchange.received_at_ns = time_ns()
         self._begin_anew()
         if exchange.close:
             self.finish()
-        if body.refusal is None:
-            self._recipient.received(exchange, body.value)
+        if refusal is None:
+            self._recipient.received(exchange, body)
         else:
-            self._recipient.refused(exchange, body.refusal)
+            self._recipient.refused(exchange, refusal)
 
     def finish(self) -> None:
         """Read nothing more on this connection, not even what looks known."""
@@ -282,5 +279,13 @@ class RequestReader:
     def _begin_anew(self) -> None:
         if self.body is not None:
             self.body.release()
-        self.started = self.body = None
+        self.started = self.body = self._exchange = None
         self._partial.clear()
+
+
+def _codings(head: Head) -> Unpacker | None:
+    """How a body is to be unpacked; raises Refusal if it cannot, or an answer not be packed."""
+    if head.special and head.accepted.must and head.accepted.coding is None:
+        raise not_acceptable()
+    coding = head.headers.get(b"content-encoding")
+    return None if coding is None or not head.size else unpacker(coding)
