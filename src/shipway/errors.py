@@ -4,7 +4,8 @@
     ├── UsageError            the request itself makes no sense            (exit 2, HTTP 400)
     │   ├── ConfigError           shipway.toml, a flag or a variable is wrong
     │   ├── NameNotAllowed        a name does not fit the naming rule
-    │   └── MalformedRequest      what was received cannot be read as a request
+    │   ├── MalformedRequest      what was received cannot be read as a request
+    │   └── UnsupportedMedia      its media type or encoding is not read   (HTTP 415)
     ├── DataError             the data given is not what was promised      (exit 2, HTTP 422)
     │   ├── UnreadableTable       a table is missing, empty or not a table
     │   ├── ContractError         contract.yaml is malformed
@@ -113,6 +114,12 @@ class MalformedRequest(UsageError):
     """The bytes received are no request: broken HTTP, broken JSON, tensors that contradict."""
 
     code = "request.malformed"
+
+
+class UnsupportedMedia(UsageError):
+    """The body is of a media type, a charset or a content encoding that is not read."""
+
+    code = "request.unsupported-media"
 
 
 class DataError(ShipwayError):

@@ -19,11 +19,13 @@ from shipway.errors import (
     Overloaded,
     ShipwayError,
     TooLarge,
+    UnsupportedMedia,
     UsageError,
 )
 
 STATUS: dict[type[ShipwayError], int] = {
     UsageError: 400,
+    UnsupportedMedia: 415,
     DataError: 422,
     ModelError: 500,
     NotFoundError: 404,
