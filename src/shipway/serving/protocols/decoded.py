@@ -9,6 +9,7 @@ from typing import NamedTuple
 from shipway.inference.predictor import Answer, RequestColumns
 
 JSON = b"application/json"
+_NEVER = float("inf")
 
 
 class Written(NamedTuple):
@@ -24,9 +25,13 @@ Writer = Callable[[Answer], Written]
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A request as the predictor takes it, and how its answer is to be written."""
+    """A request as the predictor takes it, and how its answer is to be written.
+
+    ``timeout_s`` is the time that the client itself gave it, from its last byte on.
+    """
 
     id: str
     columns: RequestColumns
     rows: int
     write: Writer
+    timeout_s: float = _NEVER

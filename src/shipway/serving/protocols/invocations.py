@@ -99,10 +99,7 @@ class InvocationsCodec:
 
 def _one_field() -> str:
     fields = ", ".join(FIELDS)
-    return (
-        "The input must be a JSON dictionary with exactly one of the input fields"
-        f" {{{fields}}}."
-    )
+    return f"The input must be a JSON dictionary with exactly one of the input fields {{{fields}}}."
 
 
 def _are_tensors(inputs: object) -> bool:

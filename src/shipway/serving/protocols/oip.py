@@ -14,7 +14,13 @@ from shipway.domain.events import Scalar
 from shipway.errors import MalformedRequest
 
 BINARY_EXTENSION = "binary_tensor_data"
-EXTENSIONS = (BINARY_EXTENSION,)
+EXTENSIONS = (
+    BINARY_EXTENSION,
+    "statistics",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+)
 
 NUMERIC = frozenset(
     {
@@ -22,7 +28,10 @@ NUMERIC = frozenset(
         "FP16", "BF16", "FP32", "FP64",
     }
 )  # fmt: skip
-NUMBERS = NUMERIC - {"BOOL"}
+HALVES = frozenset({"FP16", "BF16"})
+"""They have no form in JSON, and come in binary alone."""
+NUMBERS = NUMERIC - {"BOOL"} - HALVES
+"""What a plain number in JSON may be called."""
 BYTES = frozenset({"BYTES"})
 DATATYPES = NUMERIC | BYTES
 
@@ -59,7 +68,7 @@ class OutputTensor(msgspec.Struct, gc=False, omit_defaults=True):
     name: str
     datatype: str
     shape: list[int]
-    parameters: dict[str, int] = {}
+    parameters: dict[str, Any] = {}
     data: list[Any] | None = None
 
 
@@ -70,7 +79,7 @@ class InferResponse(msgspec.Struct, gc=False, omit_defaults=True):
     model_version: str
     id: str
     outputs: list[OutputTensor]
-    parameters: dict[str, int] = {}
+    parameters: dict[str, Any] = {}
 
 
 class TensorMetadata(msgspec.Struct, omit_defaults=True):

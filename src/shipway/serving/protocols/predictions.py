@@ -67,7 +67,7 @@ class PredictionWriter:
         form: object = None,
         wrap: Callable[[Written], Written] | None = None,
     ) -> Decoded:
-        """*table* as the predictor takes it, answered in the *form* wished; *wrap* has the last word.
+        """*table* as the predictor takes it, answered in *form*; *wrap* has the last word.
 
         Raises MalformedRequest for an id or a form that is none.
         """

@@ -22,6 +22,11 @@ _DTYPES = {
 _LENGTH = struct.Struct("<I")
 
 
+def size_of(datatype: str) -> int:
+    """Bytes of one value of *datatype*, which is not BYTES."""
+    return np.dtype(_DTYPES[datatype]).itemsize
+
+
 def read_tensor(datatype: str, blob: memoryview, rows: int) -> NDArray[np.generic] | list[Scalar]:
     """The *rows* values in *blob*: strings as a list, everything else as an array.
 
