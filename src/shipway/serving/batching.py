@@ -87,6 +87,7 @@ class Batcher:
         self._answer_late(lane, batch.late)
         if not batch.due:
             return
+        lane.figures.count_waiting([one.place for one in batch.due], self._clock())
         if lane.runs_inline(batch):
             self._finish(lane, batch, *_timed(lane.predictor, batch))
             if not lane.idle:

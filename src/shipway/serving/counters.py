@@ -56,6 +56,10 @@ class Counter:
         """Add *amount*."""
         self._cells[self._cell] += amount
 
+    def set(self, value: float) -> None:
+        """Let it be *value*: of families whose newest value counts."""
+        self._cells[self._cell] = value
+
 
 class Histogram:
     """How often a value fell between fixed bounds, and the sum of all values."""

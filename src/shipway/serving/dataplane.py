@@ -7,47 +7,56 @@ what to do with a request is one look-up. Admin routes do not exist here, whatev
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from pathlib import Path
 
 from shipway import __version__
-from shipway.errors import (
-    EnvironmentFailure,
-    MalformedRequest,
-    NotFoundError,
-    ShipwayError,
-    UsageError,
-)
-from shipway.security.policy import Action, Scope, scope_for
+from shipway.errors import EnvironmentFailure, ShipwayError
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
+from shipway.serving.describing import Describing
 from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal
+from shipway.serving.predicting import Predicting
+from shipway.serving.protocols.bounds import Bounds
 from shipway.serving.protocols.oip import EXTENSIONS, encode
+from shipway.serving.routes import (
+    DESCRIBE,
+    GET,
+    POST,
+    Route,
+    Table,
+    allow,
+    fixed,
+    not_here,
+    shown,
+    wrong_method,
+)
 from shipway.serving.routing import Routing, Served
-
-Handler = Callable[[Exchange, "bytes | bytearray"], None]
-_GET = (b"GET", b"HEAD")
-_POST = (b"POST",)
-_PREDICT = scope_for(Action.PREDICT)
-_DESCRIBE = scope_for(Action.READ_METADATA)
-_TYPES = (b"", b"application/json", b"application/octet-stream")
+from shipway.serving.triton import Triton
 
 
-class Route(NamedTuple):
-    """What a path does; ``scope`` None means that anybody may ask."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Paths that a platform chooses: where it asks for predictions and for health; "" for none."""
 
-    methods: tuple[bytes, ...]
-    scope: Scope | None
-    handle: Handler
+    predict: str = ""
+    health: str = ""
 
 
 class DataPlane:
     """The application behind the data port's connections."""
 
     def __init__(
-        self, *, limits: Limits, counters: CounterFile, clock: Callable[[], float]
+        self,
+        *,
+        limits: Limits,
+        counters: CounterFile,
+        clock: Callable[[], float],
+        metrics: Path | None = None,
+        doors: Doors | None = None,
     ) -> None:
         self.routing = Routing()
         self.ready = False
@@ -56,13 +65,24 @@ class DataPlane:
         self._batcher = Batcher(
             queue_rows=limits.queue_rows, queue_s=limits.queue_s, counters=counters, clock=clock
         )
+        bounds = Bounds(max_json_depth=limits.max_json_depth, max_elements=limits.max_elements)
+        self._predicting = Predicting(self._batcher, bounds)
+        self._triton = Triton(metrics)
+        self._describing = Describing(limits)
+        self._doors = doors or Doors()
         self._fixed = self._fixed_routes()
         self._table = dict(self._fixed)
 
     def install(self, routing: Routing, *, ready: bool) -> None:
         """Answer by *routing* from the next request on; what waits keeps what it was given."""
-        table = dict(self._fixed)
-        for name, served in routing.by_name().items():
+        names = routing.by_name()
+        only = [*routing.endpoints.values()]
+        table = self._fixed | self._triton.of_server(names)
+        table |= self._describing.of_server(names, authentication=routing.access is not None)
+        table[b"/invocations"] = self._predicting.invocations(only)
+        if self._doors.predict:
+            table[self._doors.predict.encode()] = self._predicting.rows(only)
+        for name, served in names.items():
             table |= self._routes_of(name, served)
         self.routing, self._table, self.ready = routing, table, ready
 
@@ -80,6 +100,7 @@ class DataPlane:
     def admit(self, exchange: Exchange) -> None:
         """Find the route, then ask who is calling, then whether the method fits."""
         route = self._table.get(exchange.target) or self._find(exchange.target)
+        exchange.tell = route.tell
         access = self.routing.access
         if route.scope is not None and access is not None:
             try:
@@ -87,7 +108,7 @@ class DataPlane:
             except ShipwayError as error:
                 raise Refusal(error) from error
         if exchange.method not in route.methods and exchange.method != b"OPTIONS":
-            raise _wrong_method(exchange, route)
+            raise wrong_method(exchange, route)
 
     def handle(self, exchange: Exchange, body: bytes | bytearray) -> None:
         """Answer a whole request.
@@ -96,7 +117,7 @@ class DataPlane:
         """
         route = self._table.get(exchange.target) or self._find(exchange.target)
         if exchange.method == b"OPTIONS":
-            exchange.answer(204, b"", headers=_allow(route))
+            exchange.answer(204, b"", headers=allow(route))
             return
         route.handle(exchange, body)
 
@@ -106,33 +127,38 @@ class DataPlane:
 
     # ---- routes -------------------------------------------------------------------------------
 
-    def _fixed_routes(self) -> dict[bytes, Route]:
+    def _fixed_routes(self) -> Table:
         server = {"name": "shipway", "version": __version__, "extensions": list(EXTENSIONS)}
-        live = Route(_GET, None, partial(_constant, b'{"live":true}'))
-        ready = Route(_GET, None, self._ready)
-        about = Route(_GET, _DESCRIBE, partial(_constant, encode(server)))
-        return {
+        live = fixed(b'{"live":true}', scope=None)
+        ready = Route(GET, None, self._ready)
+        about = fixed(encode(server))
+        table = {
+            b"/": fixed(b'{"status":"alive"}', scope=None),
             b"/livez": live,
             b"/readyz": ready,
+            b"/ping": ready,
+            b"/health": ready,
+            b"/version": fixed(__version__.encode(), content_type=b"text/plain"),
             b"/v2/health/live": live,
             b"/v2/health/ready": ready,
             b"/v2": about,
             b"/v2/": about,
         }
+        if self._doors.health:
+            table[self._doors.health.encode()] = ready
+        return table
 
-    def _routes_of(self, name: str, served: Served) -> dict[bytes, Route]:
-        described = Route(_GET, _DESCRIBE, partial(_constant, served.metadata))
-        told = encode({"name": name, "ready": True})
-        ready = Route(_GET, _DESCRIBE, partial(_constant, told))
-        infer = Route(_POST, _PREDICT, partial(self._infer, served))
-        base = f"/v2/models/{name}".encode()
-        versioned = b"%b/versions/%d" % (base, served.predictor.served.number)
-        routes = {}
+    def _routes_of(self, name: str, served: Served) -> Table:
+        described = fixed(served.metadata)
+        ready = fixed(encode({"name": name, "ready": True}))
+        base = f"/v2/models/{name}"
+        versioned = f"{base}/versions/{served.predictor.served.number}"
+        table: Table = {f"/v1/models/{name}".encode(): ready}
         for stem in (base, versioned):
-            routes[stem] = described
-            routes[stem + b"/ready"] = ready
-            routes[stem + b"/infer"] = infer
-        return routes
+            table[stem.encode()] = described
+            table[f"{stem}/ready".encode()] = ready
+        table |= self._predicting.of_model(name, served)
+        return table | self._triton.of_model(name, served)
 
     def _find(self, target: bytes) -> Route:
         """The route of a *target* that is not spelled as in the table, or its 404."""
@@ -140,19 +166,16 @@ class DataPlane:
         if path.lower().startswith((b"http://", b"https://")):
             path = b"/" + path.split(b"/", 3)[3] if path.count(b"/") > 2 else b"/"
         if path == b"*":
-            return Route((b"OPTIONS",), None, partial(_constant, b"{}"))
+            return Route((b"OPTIONS",), None, fixed(b"{}").handle)
         route = self._table.get(path)
         if route is not None:
             return route
         parts = path.split(b"/")
-        if path.startswith(b"/v2/models/") and len(parts) in (4, 5, 6, 7) and parts[3]:
-            return Route((*_GET, *_POST), _DESCRIBE, partial(self._unknown_model, parts))
-        raise Refusal(
-            NotFoundError(
-                f"there is nothing at {_shown(path)}",
-                next_step="see /v2/models/<model>/infer; administration has a port of its own",
-            )
-        )
+        below = path.startswith((b"/v1/models/", b"/v2/models/"))
+        if below and len(parts) in (4, 5, 6, 7) and parts[3]:
+            return Route((*GET, *POST), DESCRIBE, partial(self._unknown_model, parts))
+        step = "see /v2/models/<model>/infer; administration has a port of its own"
+        raise Refusal(not_here(f"there is nothing at {shown(path)}", step))
 
     def _ready(self, exchange: Exchange, body: bytes | bytearray) -> None:
         if self.ready and not self.draining:
@@ -169,68 +192,21 @@ class DataPlane:
                 )
             )
 
-    def _infer(self, served: Served, exchange: Exchange, body: bytes | bytearray) -> None:
-        headers = exchange.headers
-        kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        if kind not in _TYPES:
-            raise _unsupported(f"a body of type {_shown(kind)} is not read here")
-        given = headers.get(b"inference-header-content-length")
-        if given is not None and (not given.isdigit() or len(given) > 19):
-            raise Refusal(_bad_length(given))
-        try:
-            decoded = served.codec.decode(body, None if given is None else int(given))
-            exchange.write = decoded.write
-            self._batcher.add(exchange, decoded, served.predictor)
-        except ShipwayError as error:
-            raise Refusal(error) from error
-
     def _unknown_model(
         self, parts: list[bytes], exchange: Exchange, body: bytes | bytearray
     ) -> None:
-        name = _shown(parts[3])
-        served = self.routing.by_name().get(parts[3].decode("latin-1"))
+        named = parts[3].partition(b":")[0]
+        name = shown(named)
+        served = self.routing.by_name().get(named.decode("latin-1"))
         if served is None:
             message = f"Request for unknown model: {name} is not served here"
             step = "see `shipway versions` and promote one, or mend the name"
         elif len(parts) > 5 and parts[4] == b"versions":
             number = served.predictor.served.number
-            message = f"Request for unknown model: {name} version {_shown(parts[5])} is not live"
+            wanted = shown(parts[5].partition(b":")[0])
+            message = f"Request for unknown model: {name} version {wanted} is not live"
             step = f"ask for version {number}, or leave the version out"
         else:
-            message = f"there is nothing at {_shown(b'/'.join(parts))}"
-            step = "a model has /ready and /infer"
-        raise Refusal(NotFoundError(message, next_step=step))
-
-
-def _constant(body: bytes, exchange: Exchange, _: bytes | bytearray) -> None:
-    exchange.answer_json(body)
-
-
-def _allow(route: Route) -> bytes:
-    return b"Allow: %b\r\n" % b", ".join(dict.fromkeys((*route.methods, b"OPTIONS")))
-
-
-def _wrong_method(exchange: Exchange, route: Route) -> Refusal:
-    allowed = ", ".join(method.decode() for method in route.methods)
-    error = UsageError(
-        f"{_shown(exchange.method)} is not possible here", next_step=f"use {allowed}"
-    )
-    return Refusal(error, status=405, headers=_allow(route))
-
-
-def _unsupported(message: str) -> Refusal:
-    step = "send Content-Type: application/json"
-    return Refusal(UsageError(message, next_step=step), status=415)
-
-
-def _bad_length(given: bytes) -> MalformedRequest:
-    return MalformedRequest(
-        f"Inference-Header-Content-Length is {_shown(given)}",
-        next_step="send the length of the JSON part in bytes",
-    )
-
-
-def _shown(text: bytes) -> str:
-    """*text* of a client, short and without anything that a terminal would obey."""
-    shown = repr(text[:64].decode("latin-1"))
-    return shown if len(text) <= 64 else f"{shown}…"
+            message = f"there is nothing at {shown(b'/'.join(parts))}"
+            step = "GET /openapi.json tells what there is"
+        raise Refusal(not_here(message, step))

@@ -36,12 +36,12 @@ class ServerCollector(Collector):
                 (series.family.name, series.labels), [0.0] * len(series.cells)
             )
             for position, value in enumerate(series.cells):
-                total[position] += value
+                total[position] = series.family.combine((total[position], value))
         for family in FAMILIES.values():
             found = {
                 labels: cells for (name, labels), cells in totals.items() if name == family.name
             }
-            yield _histogram(family, found) if family.buckets else _counter(family, found)
+            yield _histogram(family, found) if family.buckets else _single(family, found)
         yield from _gauges(read_workers(self._run))
 
 
@@ -52,8 +52,9 @@ def metrics_page(run: Path) -> bytes:
     return generate_latest(registry)
 
 
-def _counter(family: Family, found: dict[tuple[str, ...], list[float]]) -> Metric:
-    metric = CounterMetricFamily(family.name, family.help, labels=family.labels)
+def _single(family: Family, found: dict[tuple[str, ...], list[float]]) -> Metric:
+    kind = GaugeMetricFamily if family.newest else CounterMetricFamily
+    metric = kind(family.name, family.help, labels=family.labels)
     for labels, cells in found.items():
         metric.add_metric(labels, cells[0])
     return metric

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 from shipway.inference.predictor import Answer, Outcome, ServedVersion
 from shipway.serving.counters import Counter, CounterFile
 from shipway.serving.statuses import http_status
+
+
+class Arrived(Protocol):
+    """When a request had arrived: in the loop's seconds, and since 1970."""
+
+    received: float
+    received_at_ns: int
 
 
 class Figures:
@@ -17,7 +27,17 @@ class Figures:
         self._batch_rows = counters.histogram("shipway_batch_rows", *self._labels)
         self._batch_seconds = counters.histogram("shipway_batch_duration_seconds", *self._labels)
         self._rows = counters.counter("shipway_rows_total", *self._labels)
+        self._queued = counters.counter("shipway_queued_requests_total", *self._labels)
+        self._queue_seconds = counters.counter("shipway_queue_seconds_total", *self._labels)
+        self._failed = counters.counter("shipway_failed_seconds_total", *self._labels)
+        self._last = counters.counter("shipway_last_request_timestamp_seconds", *self._labels)
         self._answered = counters.counter("shipway_requests_total", *self._labels, "200")
+
+    def count_waiting(self, places: Sequence[Arrived], now: float) -> None:
+        """Count the time that the requests of a batch waited until *now*."""
+        self._queued.add(len(places))
+        self._queue_seconds.add(sum([now - place.received for place in places]))
+        self._last.set(places[-1].received_at_ns / 1e9)
 
     def count_batch(self, rows: int, seconds: float) -> None:
         """Count one call of the model."""
@@ -36,6 +56,7 @@ class Figures:
         else:
             self._counter("shipway_requests_total", str(http_status(outcome))).add()
             self._counter("shipway_errors_total", outcome.code).add()
+            self._failed.add(seconds)
 
     def _counter(self, family: str, label: str) -> Counter:
         return self._counters.counter(family, *self._labels, label)

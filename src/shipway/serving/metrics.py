@@ -7,7 +7,7 @@ codes that exist, never what a client sent. Latency has the buckets of OpenTelem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -26,12 +26,20 @@ ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0, 16_3
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric: a histogram where it has ``buckets`` (upper bounds), else a counter."""
+    """One metric: a histogram where it has ``buckets`` (upper bounds), else a counter.
+
+    Of a ``newest`` one the greatest value of all workers counts, and it is a gauge.
+    """
 
     name: str
     help: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = ()
+    newest: bool = False
+
+    def combine(self, values: Iterable[float]) -> float:
+        """The value of all workers together."""
+        return max(values) if self.newest else sum(values)
 
     @property
     def cells(self) -> int:
@@ -64,6 +72,25 @@ def _families() -> Mapping[str, Family]:
             "Time that a batch took: contract, model and event log.",
             _MODEL,
             SECONDS,
+        ),
+        Family(
+            "shipway_queue_seconds_total",
+            "Time that requests waited for their batch to begin, of all together.",
+            _MODEL,
+        ),
+        Family(
+            "shipway_queued_requests_total", "Requests that waited for a batch and got one.", _MODEL
+        ),
+        Family(
+            "shipway_failed_seconds_total",
+            "Time that requests took which a version refused or failed, of all together.",
+            _MODEL,
+        ),
+        Family(
+            "shipway_last_request_timestamp_seconds",
+            "When the last request that a batch began for had arrived, since 1970.",
+            _MODEL,
+            newest=True,
         ),
         Family(
             "shipway_warnings_total",

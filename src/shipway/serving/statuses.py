@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from shipway.errors import (
@@ -22,6 +23,9 @@ from shipway.errors import (
     UnsupportedMedia,
     UsageError,
 )
+
+ErrorForm = Callable[[ShipwayError], dict[str, Any]]
+"""How one protocol's clients read an error."""
 
 STATUS: dict[type[ShipwayError], int] = {
     UsageError: 400,
@@ -64,3 +68,24 @@ def error_body(error: ShipwayError) -> dict[str, Any]:
             for one in error.problems
         ]
     return body
+
+
+_MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "RESOURCE_DOES_NOT_EXIST",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    500: "INTERNAL_ERROR",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def mlflow_error_body(error: ShipwayError) -> dict[str, Any]:
+    """The same as :func:`error_body` with what MLflow's clients look for.
+
+    >>> mlflow_error_body(NotAuthenticated("no key", next_step="send one"))["error_code"]
+    'UNAUTHENTICATED'
+    """
+    code = _MLFLOW_CODES.get(http_status(error), "BAD_REQUEST")
+    return {"error_code": code, "message": error.message, **error_body(error)}

@@ -25,7 +25,7 @@ from shipway.domain.events import EventSink, Losses
 from shipway.domain.times import system_clock
 from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
-from shipway.serving.dataplane import DataPlane
+from shipway.serving.dataplane import DataPlane, Doors
 from shipway.serving.http.connection import Shared
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.listening import Listener
@@ -58,6 +58,7 @@ class WorkerOptions:
     drain_wait_s: float = 2.0
     drain_timeout_s: float = 30.0
     poll_s: float = 0.15
+    doors: Doors = field(default_factory=Doors)
 
 
 class Worker:
@@ -78,7 +79,11 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._counters = CounterFile(options.run / METRICS_FOLDER / f"{child.name}{SUFFIX}")
         self._plane = DataPlane(
-            limits=options.limits, counters=self._counters, clock=self._loop.time
+            limits=options.limits,
+            counters=self._counters,
+            clock=self._loop.time,
+            metrics=options.run / METRICS_FOLDER,
+            doors=options.doors,
         )
         self._responder = Responder(options.limits.compress_min_bytes)
         shared = Shared(self._plane, options.limits, self._responder, self._loop.time)

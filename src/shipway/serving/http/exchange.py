@@ -11,6 +11,7 @@ from shipway.serving.http.coding import Packer
 from shipway.serving.http.grammar import NO_HEAD, Head
 from shipway.serving.http.responses import Refusal, Responder, refusal_body, refusal_headers
 from shipway.serving.protocols.decoded import JSON, Writer, Written
+from shipway.serving.statuses import ErrorForm, error_body
 
 PeerCertificate = Mapping[str, object]
 """A client's certificate, verified, as :meth:`ssl.SSLSocket.getpeercert` tells it."""
@@ -37,9 +38,10 @@ class Exchange:
     """One request and the place of its answer in the order of its connection.
 
     ``method``, ``target`` (a path with its query, or ``*``) and ``headers`` are those of
-    ``head``, which exchanges of one connection may share. ``caller`` and ``write`` are for the
-    application to fill in. ``started`` (first byte), ``received`` (last byte) and ``deadline``
-    are in the loop's seconds. Only the first answer counts.
+    ``head``, which exchanges of one connection may share. ``caller``, ``write`` and ``tell`` (the
+    form of an error's body) are for the application to fill in. ``started`` (first byte),
+    ``received`` (last byte) and ``deadline`` are in the loop's seconds. Only the first answer
+    counts.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Exchange:
         "response",
         "started",
         "target",
+        "tell",
         "write",
     )
 
@@ -73,6 +76,7 @@ class Exchange:
         self.answered = False
         self.response: bytes | None = None
         self.write: Writer = _unwritten
+        self.tell: ErrorForm = error_body
 
     @property
     def abandoned(self) -> bool:
@@ -115,7 +119,7 @@ class Exchange:
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error."""
         self.close = self.close or refusal.close
-        self.answer(refusal.status, refusal_body(refusal), headers=refusal_headers(refusal))
+        self.answer(refusal.status, refusal_body(refusal, self.tell), headers=refusal_headers(refusal))
 
     def settle(self, outcome: Outcome) -> None:
         """Answer as *outcome* has it, in the form that ``write`` gives."""

@@ -9,7 +9,7 @@ import msgspec
 
 from shipway.errors import Overloaded, ShipwayError
 from shipway.serving.protocols.decoded import JSON
-from shipway.serving.statuses import error_body, http_status
+from shipway.serving.statuses import ErrorForm, error_body, http_status
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LINES = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n".encode() for s in HTTPStatus}
@@ -92,6 +92,6 @@ def refusal_headers(refusal: Refusal) -> bytes:
     return headers
 
 
-def refusal_body(refusal: Refusal) -> bytes:
-    """The JSON that tells *refusal*."""
-    return _encode(error_body(refusal.error))
+def refusal_body(refusal: Refusal, tell: ErrorForm = error_body) -> bytes:
+    """The JSON that tells *refusal* in the form of *tell*."""
+    return _encode(tell(refusal.error))

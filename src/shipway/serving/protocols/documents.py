@@ -52,6 +52,7 @@ class Documents:
     def __init__(self, contract: Contract, bounds: Bounds) -> None:
         self._features = tuple(column.name for column in contract.features)
         self._known = tuple(column.name for column in contract.request_columns)
+        self._further = tuple(name for name in self._known if name not in self._features)
         self._names = frozenset(self._known)
         self._bounds = bounds
 
@@ -96,7 +97,7 @@ class Documents:
         return self._sorted(table)
 
     def split(self, frame: object, what: str) -> Table:
-        """pandas' split form: ``columns`` (the features, if it is left out), ``data``, ``index``."""
+        """pandas' split form: ``columns`` (the features, if left out), ``data`` and ``index``."""
         if not isinstance(frame, dict) or "data" not in frame:
             raise _fault(what, "is not an object with data and, if need be, columns and index")
         if not frame.keys() <= {"columns", "data", "index"}:
@@ -128,12 +129,14 @@ class Documents:
         return {name: flat[position::width] for position, name in enumerate(names)}
 
     def _records(self, rows: list[dict[str, Any]]) -> Table:
-        """Columns of records; what one record leaves out and another has is missing there."""
-        table: Table = {}
-        for name in self._known:
-            values = [row.get(name) for row in rows]
-            if any(value is not None for value in values) or any(name in row for row in rows):
-                table[name] = values
+        """Columns of records; what a record leaves out is missing in it.
+
+        A column that is no feature, such as the time, is there if any record has it.
+        """
+        table: Table = {name: [row.get(name) for row in rows] for name in self._features}
+        for name in self._further:
+            if any(name in row for row in rows):
+                table[name] = [row.get(name) for row in rows]
         strange: dict[str, None] = {}
         for row in rows:
             if not row.keys() <= self._names:
@@ -144,7 +147,7 @@ class Documents:
         return table | dict.fromkeys(list(strange)[:_STRANGE], unread)
 
     def _sorted(self, table: Table) -> Table:
-        """*table* with what the contract knows first, in its order, so that equal rows are equal."""
+        """*table* with what the contract knows first, in the contract's order."""
         return {name: table[name] for name in self._known if name in table} | table
 
 

@@ -22,6 +22,7 @@ from shipway.errors import MalformedRequest, Problem
 from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, RequestColumn, RequestColumns, ServedVersion
 from shipway.serving.protocols.decoded import Decoded, Written
+from shipway.serving.protocols.ids import ID_FAULT, is_id
 from shipway.serving.protocols.oip import (
     BYTES,
     HALVES,
@@ -33,14 +34,13 @@ from shipway.serving.protocols.oip import (
     encode,
 )
 from shipway.serving.protocols.oip_faults import malformed, note
-from shipway.serving.protocols.oip_forms import Forms
+from shipway.serving.protocols.oip_forms import Forms, frame_fault
 from shipway.serving.protocols.oip_inputs import InputReader, blob_of
 from shipway.serving.protocols.oip_metadata import model_metadata
 from shipway.serving.protocols.oip_sight import NumbersRequest, read_columns, read_numbers
 from shipway.serving.protocols.tensors import write_tensor
 
 BINARY = b"application/octet-stream"
-_ID_LENGTH = 128
 _NOTHING: frozenset[str] = frozenset()
 _NEVER = float("inf")
 
@@ -198,7 +198,7 @@ class Codec:
 
     def _wanted(self, request: InferRequest | NumbersRequest, faults: list[Problem]) -> Wanted:
         parameters = request.parameters or {}
-        all_binary = bool(parameters.get("binary_data_output", False))
+        all_binary = _flag(parameters, "binary_data_output", default=False, faults=faults)
         frame = "content_type" in parameters
         if fault := frame_fault(parameters):
             note(faults, "", fault)
@@ -212,14 +212,15 @@ class Codec:
                 known = ", ".join(self._datatypes)
                 note(faults, output.name, f"is no output; there are {known}")
             chosen.append(output.name)
-            if (output.parameters or {}).get("binary_data", all_binary):
+            named = output.parameters or {}
+            if _flag(named, "binary_data", default=all_binary, faults=faults):
                 binary.add(output.name)
         return Wanted(tuple(dict.fromkeys(chosen)), frozenset(binary), frame)
 
     def _id(self, request: InferRequest | NumbersRequest, faults: list[Problem]) -> str:
         given = request.id or ""
-        if len(given) > _ID_LENGTH or not given.isprintable():
-            note(faults, "", f"the id is longer than {_ID_LENGTH} or has unprintable characters")
+        if not is_id(given):
+            note(faults, "", ID_FAULT)
         return given
 
     # ---- answers ----------------------------------------------------------------------------
@@ -301,3 +302,11 @@ def _timeout_s(parameters: dict[str, Any], faults: list[Problem]) -> float:
         note(faults, "", "the parameter timeout is no whole number of microseconds")
         return _NEVER
     return given / 1e6 if given else _NEVER
+
+
+def _flag(parameters: dict[str, Any], name: str, *, default: bool, faults: list[Problem]) -> bool:
+    given = parameters.get(name, default)
+    if not isinstance(given, bool):
+        note(faults, "", f"the parameter {name} is neither true nor false")
+        return default
+    return given

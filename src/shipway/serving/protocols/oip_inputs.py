@@ -70,7 +70,10 @@ def _json(
 
 def blob_of(tensor: InputTensor, blobs: memoryview) -> memoryview:
     """The bytes of *tensor*, the first of *blobs*; raises ValueError if they are not there."""
-    size = (tensor.parameters or {}).get("binary_data_size")
+    parameters = tensor.parameters or {}
+    if "shared_memory_region" in parameters:
+        raise ValueError("is in shared memory, which this server does not read; send its bytes")
+    size = parameters.get("binary_data_size")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(blobs):
         raise ValueError("has neither data nor a binary_data_size that fits")
     return blobs[:size]

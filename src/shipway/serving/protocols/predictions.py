@@ -20,9 +20,9 @@ from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, ServedVersion
 from shipway.serving.protocols.decoded import Decoded, Writer, Written
 from shipway.serving.protocols.documents import Table
+from shipway.serving.protocols.ids import ID_FAULT, is_id
 
 FORMS = ("label", "score", "row")
-_ID_LENGTH = 128
 _encode = msgspec.json.Encoder().encode
 
 
@@ -117,14 +117,12 @@ class PredictionWriter:
 
 
 def checked_id(given: object) -> str:
-    """The request's id: the client's own if it is text that can stand in a log, else a new one."""
+    """The request's id: the client's own if it is short printable ASCII, else a new one for none.
+
+    Raises MalformedRequest for any other id.
+    """
     if given is None or given == "":
         return new_id()
-    if isinstance(given, int) and not isinstance(given, bool):
-        given = str(given)
-    if not isinstance(given, str) or len(given) > _ID_LENGTH or not given.isprintable():
-        raise MalformedRequest(
-            f"the id is no text, longer than {_ID_LENGTH}, or has unprintable characters",
-            next_step="send a short id, or none",
-        )
+    if not isinstance(given, str) or not is_id(given):
+        raise MalformedRequest(ID_FAULT, next_step="send a short id, or none")
     return given
