@@ -41,5 +41,3 @@ class Limits:
     compress_min_bytes: int = 1024
     queue_rows: int = 65_536
     queue_s: float = 1.0
-    max_json_depth: int = 64
-    max_elements: int = 16 * MIB
