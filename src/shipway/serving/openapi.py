@@ -42,11 +42,9 @@ def document(
         "components": {"schemas": {"Error": ERROR}},
     }
     if authentication:
-        told["security"] = [{"key": []}, {"header": []}]
-        told["components"]["securitySchemes"] = {
-            "key": {"type": "http", "scheme": "bearer"},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
+        told["security"] = [{"key": []}]
+        scheme = {"type": "http", "scheme": "bearer", "description": "X-API-Key does as well."}
+        told["components"]["securitySchemes"] = {"key": scheme}
     return told
 
 
@@ -84,6 +82,7 @@ def _server_paths() -> dict[str, Any]:
             "The models, as Triton lists them",
             {"type": "array", "items": _OBJECT},
             body={"schema": index, "example": {}},
+            body_needed=False,
         )
     }
     return paths
@@ -241,7 +240,12 @@ def _get(summary: str, schema: Schema, *, open_to_all: bool = False) -> dict[str
 
 
 def _operation(
-    summary: str, schema: Schema, *, body: Schema | None = None, description: str = ""
+    summary: str,
+    schema: Schema,
+    *,
+    body: Schema | None = None,
+    body_needed: bool = True,
+    description: str = "",
 ) -> Schema:
     error = {"content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}}}}
     operation: Schema = {
@@ -255,5 +259,5 @@ def _operation(
     if description:
         operation["description"] = description
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {_JSON: body}}
+        operation["requestBody"] = {"required": body_needed, "content": {_JSON: body}}
     return operation

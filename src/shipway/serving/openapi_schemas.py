@@ -118,7 +118,7 @@ class RowSchemas:
         return {
             "type": "object",
             "properties": {
-                "columns": {"const": self._features},
+                "columns": {"enum": [self._features, None]},
                 "data": {"type": "array", "minItems": 1, "items": self.row()},
             },
             "required": ["data"],

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 import uvloop
@@ -81,12 +82,12 @@ class Worker:
         self._plane = DataPlane(
             limits=options.limits,
             counters=self._counters,
-            clock=self._loop.time,
+            clock=monotonic,
             metrics=options.run / METRICS_FOLDER,
             doors=options.doors,
         )
         self._responder = Responder(options.limits.compress_min_bytes)
-        shared = Shared(self._plane, options.limits, self._responder, self._loop.time)
+        shared = Shared(self._plane, options.limits, self._responder, monotonic)
         connections = self._counters.counter("shipway_connections_total")
         self._certificates = None if options.tls is None else Certificates(options.tls)
         self._listener = Listener(

@@ -1,0 +1,85 @@
+"""The OpenAPI document, judged by schemathesis: what it promises is what the server does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import httpx
+import pytest
+from tests.clients.conftest import KEY, Called
+from tests.frames_rig import FRAME
+from tests.soak.scale import sized
+
+from shipway.contract.example import example_row
+
+CASES = sized(15, 2_000)
+PHASES = sized(1, 2)
+
+
+@pytest.fixture(scope="module")
+def document(called: Called) -> Any:
+    """The document of a server of two models."""
+    url = f"http://{called.address}/openapi.json"
+    return httpx.get(url, headers=called.headers).raise_for_status().json()
+
+
+@pytest.mark.timeout(7_200)
+@pytest.mark.parametrize("server", ["called", "open_to_all"])
+def test_schemathesis_finds_nothing(server: str, request: pytest.FixtureRequest) -> None:
+    """All of schemathesis' checks hold: good requests are taken, bad ones refused, both as told."""
+    called: Called = request.getfixturevalue(server)
+    phases = "examples,fuzzing" if PHASES == 1 else "examples,coverage,fuzzing,stateful"
+    url = f"http://{called.address}/openapi.json"
+    key = ["--header", f"Authorization: Bearer {KEY}"] if server == "called" else []
+    command = [
+        sys.executable, "-m", "schemathesis.cli", "run", url, *key, "--max-examples", str(CASES),
+        "--phases", phases, "--seed", "1", "--continue-on-failure", "--no-color",
+        "--generation-database", "none",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
+
+
+def test_every_route_is_told(called: Called, document: Any) -> None:
+    """The document leaves out no route but aliases, and what is there only to be refused."""
+    plane = called.world.worker._plane
+    paths = {path.decode() for path in plane._table}
+    silent = {"/", "/v2/", "/version", "/openapi.json", "/invocations"}
+    refused = {path for path in paths if path.endswith((":explain", "/load", "/unload"))}
+    kept = {path for path in paths if "memory" in path or "trace" in path or "logging" in path}
+    assert set(document["paths"]) == paths - silent - refused - kept
+
+
+def test_the_one_models_invocations_are_told(open_to_all: Called) -> None:
+    """Where one model is served, the route that names none is in the document, and no key is."""
+    told = httpx.get(f"http://{open_to_all.address}/openapi.json").json()
+    assert "/invocations" in told["paths"]
+    assert "security" not in told
+
+
+def test_examples_are_real(called: Called, document: Any) -> None:
+    """The example of every predicting route is the contract's own row, and it is answered."""
+    asked = 0
+    for path, item in document["paths"].items():
+        body = item.get("post", {}).get("requestBody", {}).get("content", {})
+        example = body.get("application/json", {}).get("example")
+        if example is not None:
+            url = f"http://{called.address}{path}"
+            assert httpx.post(url, json=example, headers=called.headers).status_code == 200
+            asked += 1
+    assert asked == 9
+    infer = document["paths"]["/v2/models/frame/infer"]["post"]["requestBody"]["content"]
+    inputs = infer["application/json"]["example"]["inputs"]
+    row = example_row(FRAME)
+    assert {one["name"]: one["data"] for one in inputs} == {
+        column.name: [row[column.name]] for column in FRAME.features
+    }
+
+
+def test_limits_are_told(called: Called, document: Any) -> None:
+    """The limits of this server stand in its document."""
+    limits = called.world.worker._options.limits
+    for limit in (limits.max_body_bytes, limits.max_json_depth, limits.max_elements):
+        assert str(limit) in document["info"]["description"]
