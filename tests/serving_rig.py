@@ -33,6 +33,7 @@ from shipway.security.keys import KeyRecord, issue
 from shipway.security.policy import Scope
 from shipway.serving.child import Child
 from shipway.serving.http.limits import Limits
+from shipway.serving.routes import Doors
 from shipway.serving.routing import LoadedVersion, RoutingState
 from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import Worker, WorkerOptions
@@ -336,6 +337,7 @@ def running(
     drain_wait_s: float = 0.0,
     tls: TlsFiles | None = None,
     tls_handshake_timeout_s: float = 10.0,
+    doors: Doors | None = None,
 ) -> Iterator[World]:
     """A worker in a thread; it is drained at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -350,6 +352,7 @@ def running(
         drain_wait_s=drain_wait_s,
         drain_timeout_s=3.0,
         poll_s=0.01,
+        doors=doors or Doors(),
     )
     started: list[World] = []
     ready = threading.Event()

@@ -18,12 +18,14 @@ from pathlib import Path
 import msgspec
 
 from shipway.bootstrap.logs import configured_logs
+from shipway.bootstrap.platforms import doors, on_platform
 from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.serving.child import Child, read_child
 from shipway.serving.http.limits import Limits
 from shipway.serving.plan import ServerPlan
+from shipway.serving.routes import Doors
 from shipway.serving.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     model: str
     serve: ServeSettings
+    doors: Doors = Doors()
 
     @property
     def home_path(self) -> Path:
@@ -80,7 +83,10 @@ def server_plan(
     workers = serve.workers or cores
     share = threads_each(workers, cores)
     serve = msgspec.structs.replace(serve, workers=workers, threads=serve.threads or share)
-    plan = ProcessPlan(home=str(home.resolve()), model=model, serve=serve)
+    serve = on_platform(serve, environ)
+    plan = ProcessPlan(
+        home=str(home.resolve()), model=model, serve=serve, doors=doors(serve, environ)
+    )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")
     return ServerPlan(
@@ -95,6 +101,7 @@ def server_plan(
         zygote_command=(*python, "shipway.bootstrap.zygote", argument),
         run=plan.run,
         authentication=serve.authentication,
+        behind_platform=serve.platform is not None,
         tls=tls_files(serve),
         drain_wait_s=serve.drain_wait_s,
         drain_timeout_s=serve.drain_timeout_s,

@@ -21,7 +21,8 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(child: Child, plan: ProcessPlan) -> int:
     options = WorkerOptions(
         run=plan.run,
-        authentication=plan.serve.authentication,
+        authentication=plan.serve.authentication and plan.serve.platform is None,
+        doors=plan.doors,
         limits=plan.limits,
         tls=plan.tls,
         tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,

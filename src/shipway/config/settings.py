@@ -60,6 +60,13 @@ class ClientCertificate(StrEnum):
     OPTIONAL = "optional"
 
 
+class Platform(StrEnum):
+    """Where a server runs as a container whose callers the platform has authenticated."""
+
+    SAGEMAKER = "sagemaker"
+    VERTEX = "vertex"
+
+
 class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the model is, and which columns of the data mean what."""
 
@@ -187,6 +194,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     authentication: Annotated[bool, Meta(description="whether every request needs an API key")] = (
         True
     )
+    platform: Annotated[
+        Platform | None,
+        Meta(
+            description="the platform that runs this container, lets in whom it has authenticated"
+            " itself, and chooses port and routes; predictions then need no key",
+            extra=_ADVANCED,
+        ),
+    ] = None
     keys_file: Annotated[
         Text | None,
         Meta(

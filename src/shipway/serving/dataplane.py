@@ -7,7 +7,6 @@ what to do with a request is one look-up. Admin routes do not exist here, whatev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from shipway.serving.routes import (
     DESCRIBE,
     GET,
     POST,
+    Doors,
     Route,
     Table,
     allow,
@@ -36,14 +36,6 @@ from shipway.serving.routes import (
 )
 from shipway.serving.routing import Routing, Served
 from shipway.serving.triton import Triton
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doors:
-    """Paths that a platform chooses: where it asks for predictions and for health; "" for none."""
-
-    predict: str = ""
-    health: str = ""
 
 
 class DataPlane:

@@ -14,7 +14,8 @@ class ServerPlan:
     """What to start. Ports may be 0; commands get the child's arguments appended.
 
     The control plane listens on an address of its own: opening the predictions to others opens
-    nothing else. ``grpc_port`` None leaves gRPC out. With a ``zygote_command`` children are
+    nothing else. ``behind_platform`` says that whoever reaches the predictions was let in by the
+    platform that runs this server, so that they may be open without keys. ``grpc_port`` None leaves gRPC out. With a ``zygote_command`` children are
     forked from that process (:mod:`shipway.serving.zygote`); the commands of their own are what
     is started where that cannot be. ``environment`` None hands down the supervisor's own.
     """
@@ -30,6 +31,7 @@ class ServerPlan:
     zygote_command: tuple[str, ...] | None = None
     run: Path
     authentication: bool = True
+    behind_platform: bool = False
     tls: TlsFiles | None = None
     drain_wait_s: float = 2.0
     drain_timeout_s: float = 30.0

@@ -49,8 +49,10 @@ def supervise(
     :class:`~shipway.errors.ConflictError` if a server runs on this store, and
     :class:`~shipway.errors.EnvironmentFailure` if it cannot get ready.
     """
-    for host in (plan.host, plan.control_host):
-        check_exposure(host, authentication=plan.authentication, tls=plan.tls is not None)
+    tls = plan.tls is not None
+    known = plan.authentication or plan.behind_platform
+    check_exposure(plan.host, authentication=known, tls=tls)
+    check_exposure(plan.control_host, authentication=plan.authentication, tls=tls)
     if plan.tls is not None:
         server_context(plan.tls)
     with ExitStack() as stack:
