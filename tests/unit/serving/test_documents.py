@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -119,13 +120,14 @@ def test_faults(form: str, value: Any, words: str) -> None:
 def test_too_many_values() -> None:
     """More values than allowed are refused by the name of the setting, in every form."""
     small = documents(Bounds(max_elements=7))
-    for ask in (
+    asks: tuple[Callable[[], object], ...] = (
         lambda: small.rows([ROW, ROW], "instances"),
         lambda: small.rows([dict(zip(NAMES, ROW, strict=True))] * 2, "instances"),
         lambda: small.columns({name: [1, 2] for name in NAMES}, "inputs"),
         lambda: small.split({"data": [ROW, ROW]}, "split"),
         lambda: CsvReader(CONTRACT, Bounds(max_elements=7)).read(b"a,b,c,d\n1,2,3,4\n5,6,7,8\n"),
-    ):
+    )
+    for ask in asks:
         with pytest.raises(TooLarge, match="7 are allowed") as caught:
             ask()
         assert "serve.max_elements" in caught.value.next_step
