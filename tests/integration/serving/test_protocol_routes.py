@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,8 +61,10 @@ def test_predictions_of_each_form(asking: Asking) -> None:
     """A prediction is a label, a score or a row, as the client wishes, and nothing else."""
     for form, kind in (("label", bool), ("score", float), ("row", dict), (None, bool)):
         body = {"instances": [RECORD], "parameters": {"prediction": form}}
-        (prediction,) = asking.post(PREDICT, body).json()["predictions"]
-        assert type(prediction) is kind
+        told = asking.post(PREDICT, body).json()
+        assert type(told["predictions"][0]) is kind
+        assert type(told["scores"][0]) is float
+        assert "probabilities" not in told
     wrong = {"instances": [RECORD], "parameters": {"prediction": "proba"}}
     assert asking.post(PREDICT, wrong).status_code == 400
     wrong = {"instances": [RECORD], "parameters": []}
@@ -146,6 +149,11 @@ def test_limits(vertex: Asking) -> None:
         for column in FRAME.features
         if column.name in ("city", "note", "born", "seen")
     ] * 3
+    binary = {"name": "member", "shape": [60], "datatype": "BOOL"}
+    head = json.dumps({"inputs": [{**binary, "parameters": {"binary_data_size": 60}}]}).encode()
+    length = {"inference_header_content_length": str(len(head))}
+    reply = vertex.post("/v2/models/frame/infer", head + bytes(60), **length)
+    assert (reply.status_code, reply.json()["code"]) == (413, "limit.too-large")
     named = [{**one, "name": f"{one['name']}{at}"} for at, one in enumerate(tensors)]
     assert vertex.post("/v2/models/frame/infer", {"inputs": named}).status_code == 413
 
