@@ -27,6 +27,7 @@ class Mark:
     status: int
     version: str = ""
     error: str = ""
+    retry_after: str = ""
 
     @property
     def seconds(self) -> float:
@@ -126,13 +127,13 @@ class _Sender:
         began = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_s):
-                status, version = await self._ask(request)
-            mark = Mark(began, time.monotonic(), status, version)
+                status, version, retry = await self._ask(request)
+            mark = Mark(began, time.monotonic(), status, version, retry_after=retry)
         except (OSError, EOFError, TimeoutError) as error:
             mark = Mark(began, time.monotonic(), 0, error=repr(error))
         self.load.marks.append(mark)
 
-    async def _ask(self, request: bytes) -> tuple[int, str]:
+    async def _ask(self, request: bytes) -> tuple[int, str, str]:
         reader, writer = await self._connection()
         kept = False
         try:
@@ -149,7 +150,7 @@ class _Sender:
                 self.leave(writer)
         status = int(first.split()[1])
         answer = json.loads(body) if status == 200 and body else {}
-        return status, str(answer.get("model_version", ""))
+        return status, str(answer.get("model_version", "")), headers.get("retry-after", "")
 
     async def _connection(self) -> Pair:
         while self.idle:
