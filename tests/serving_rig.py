@@ -32,8 +32,8 @@ from shipway.runtimes.port import Columns
 from shipway.security.keys import KeyRecord, issue
 from shipway.security.policy import Scope
 from shipway.serving.child import Child
+from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
-from shipway.serving.routes import Doors
 from shipway.serving.routing import LoadedVersion, RoutingState
 from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import Worker, WorkerOptions
@@ -317,7 +317,7 @@ class World:
         """The reply to a GET."""
         return self.ask("\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
 
-    def certificates(self) -> list[dict[str, Any]]:
+    def certificates(self) -> list[Mapping[str, object]]:
         """What clients with a connection have proved to be."""
         found = [one.certificate for one in list(self.worker._listener._shared.connections)]
         return [one for one in found if one is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,7 +28,9 @@ def document(called: Called) -> Any:
 
 @pytest.mark.timeout(7_200)
 @pytest.mark.parametrize("server", ["called", "open_to_all"])
-def test_schemathesis_finds_nothing(server: str, request: pytest.FixtureRequest) -> None:
+def test_schemathesis_finds_nothing(
+    server: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """All of schemathesis' checks hold: good requests are taken, bad ones refused, both as told."""
     called: Called = request.getfixturevalue(server)
     phases = "examples,fuzzing" if PHASES == 1 else "examples,coverage,fuzzing,stateful"
@@ -38,7 +41,7 @@ def test_schemathesis_finds_nothing(server: str, request: pytest.FixtureRequest)
         "--phases", phases, "--seed", "1", "--continue-on-failure", "--no-color",
         "--generation-database", "none",
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from shipway.config.settings import Platform, ServeSettings
 from shipway.errors import ConfigError
-from shipway.serving.routes import Doors
+from shipway.serving.doors import Doors
 
 _ROUTE = re.compile(r"/[A-Za-z0-9._~:@/+-]*")
 _PORT = {Platform.SAGEMAKER: "SAGEMAKER_BIND_TO_PORT", Platform.VERTEX: "AIP_HTTP_PORT"}

@@ -23,9 +23,9 @@ from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.serving.child import Child, read_child
+from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
 from shipway.serving.plan import ServerPlan
-from shipway.serving.routes import Doors
 from shipway.serving.tls import TlsFiles
 
 _log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from shipway.errors import EnvironmentFailure, ShipwayError
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
 from shipway.serving.describing import Describing
+from shipway.serving.doors import Doors
 from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal
@@ -25,7 +26,6 @@ from shipway.serving.routes import (
     DESCRIBE,
     GET,
     POST,
-    Doors,
     Route,
     Table,
     allow,

@@ -15,9 +15,10 @@ class ServerPlan:
 
     The control plane listens on an address of its own: opening the predictions to others opens
     nothing else. ``behind_platform`` says that whoever reaches the predictions was let in by the
-    platform that runs this server, so that they may be open without keys. ``grpc_port`` None leaves gRPC out. With a ``zygote_command`` children are
-    forked from that process (:mod:`shipway.serving.zygote`); the commands of their own are what
-    is started where that cannot be. ``environment`` None hands down the supervisor's own.
+    platform that runs this server, so that they may be open without keys. ``grpc_port`` None
+    leaves gRPC out. With a ``zygote_command`` children are forked from that process
+    (:mod:`shipway.serving.zygote`); the commands of their own are what is started where that
+    cannot be. ``environment`` None hands down the supervisor's own.
     """
 
     host: str

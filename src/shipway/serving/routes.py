@@ -6,8 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-import msgspec
-
 from shipway.errors import NotAuthorised, NotFoundError, ShipwayError, UsageError
 from shipway.security.policy import Action, Scope, scope_for
 from shipway.serving.http.exchange import Exchange
@@ -31,13 +29,6 @@ class Route(NamedTuple):
 
 
 Table = dict[bytes, Route]
-
-
-class Doors(msgspec.Struct, frozen=True, kw_only=True):
-    """Paths that a platform chooses: where it asks for predictions and for health; "" for none."""
-
-    predict: str = ""
-    health: str = ""
 
 
 def fixed(body: bytes, *, scope: Scope | None = DESCRIBE, content_type: bytes = b"") -> Route:

@@ -27,13 +27,13 @@ from shipway.domain.times import system_clock
 from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
 from shipway.serving.dataplane import DataPlane
+from shipway.serving.doors import Doors
 from shipway.serving.http.connection import Shared
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.listening import Listener
 from shipway.serving.http.responses import Responder
 from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.reloading import Follower, Refreshed
-from shipway.serving.routes import Doors
 from shipway.serving.routing import RoutingSource
 from shipway.serving.status import WorkerStatus, remove_process, write_worker
 from shipway.serving.tls import Certificates, TlsFiles, watch

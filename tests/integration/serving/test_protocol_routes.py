@@ -12,8 +12,8 @@ from tests.serving_rig import eventually, running
 
 from shipway import __version__
 from shipway.contract.example import example_row
+from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
-from shipway.serving.routes import Doors
 
 PREDICT = "/v1/models/frame:predict"
 RECORD = {

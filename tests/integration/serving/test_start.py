@@ -117,5 +117,5 @@ def test_a_start_waits_for_no_library_in_vain() -> None:
     begins = loaded("import shipway.api.serve")
     assert begins.isdisjoint({"numpy", "polars", "alembic", "scipy", "onnxruntime", "httpx"})
     forks = loaded("import shipway.bootstrap.zygote")
-    assert {"uvloop", "httptools", "numpy", "sqlalchemy"} <= forks
+    assert {"uvloop", "numpy", "sqlalchemy"} <= forks
     assert forks.isdisjoint({"polars", "alembic", "scipy", "litestar", "uvicorn"})

@@ -11,7 +11,7 @@ import pytest
 from shipway.bootstrap.processes import ProcessPlan, server_plan
 from shipway.config.settings import Platform, ServeSettings
 from shipway.errors import ConfigError, UsageError
-from shipway.serving.routes import Doors
+from shipway.serving.doors import Doors
 from shipway.serving.plan import ServerPlan
 from shipway.serving.supervisor import supervise
 

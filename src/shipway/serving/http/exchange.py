@@ -119,7 +119,9 @@ class Exchange:
     def refuse(self, refusal: Refusal) -> None:
         """Answer with an error."""
         self.close = self.close or refusal.close
-        self.answer(refusal.status, refusal_body(refusal, self.tell), headers=refusal_headers(refusal))
+        self.answer(
+            refusal.status, refusal_body(refusal, self.tell), headers=refusal_headers(refusal)
+        )
 
     def settle(self, outcome: Outcome) -> None:
         """Answer as *outcome* has it, in the form that ``write`` gives."""
