@@ -18,12 +18,13 @@ from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal, Responder
 
+PAGE = bytes(20_000)
 LARGE = b"[" + b"0.25, " * 500_000 + b"1]"
 
 
 @dataclass
 class Echo:
-    """Answers by what is asked: ``/now``, ``/large``, ``/twice``, and ``/never``."""
+    """Answers by what is asked: ``/now``, ``/page``, ``/large``, ``/twice``; others never."""
 
     asked: list[Exchange] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
@@ -36,6 +37,8 @@ class Echo:
         match exchange.target:
             case b"/now":
                 exchange.answer_json(b'"now"')
+            case b"/page":
+                exchange.answer_json(PAGE)
             case b"/large":
                 exchange.answer_json(LARGE)
             case b"/twice":
@@ -59,6 +62,10 @@ class Site:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 26)
         self.writers.append(writer)
         return reader, writer
+
+    async def asked(self, count: int) -> None:
+        """Wait until the application has been asked *count* times."""
+        await self.until(lambda: len(self.echo.asked) >= count)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until *condition* holds, and let deadlines pass meanwhile."""
@@ -171,12 +178,15 @@ def test_answered_from_elsewhere() -> None:
 
 
 def test_only_the_first_answer_counts() -> None:
-    """A second answer to the same request is dropped."""
+    """A second answer to the same request is dropped, also while the first waits for its turn."""
 
     async def story(site: Site) -> None:
         reader, writer = await site.open()
-        writer.write(get("/twice") + get("/now"))
-        assert [(await reply(reader))[2] for _ in range(2)] == [b'"first"', b'"now"']
+        writer.write(get("/later") + get("/twice") + get("/now"))
+        await site.until(lambda: len(site.echo.asked) == 3)
+        site.echo.asked[0].answer_json(b'"later"')
+        told = [(await reply(reader))[2] for _ in range(3)]
+        assert told == [b'"later"', b'"first"', b'"now"']
 
     visit(story)
 
@@ -266,6 +276,43 @@ def test_leaving(how: str) -> None:
         await site.until(lambda: asked.abandoned)
         assert not site.shared.connections
         asked.answer_json(b'"nobody"')
+
+    visit(story)
+
+
+def test_what_one_connection_may_have_under_way() -> None:
+    """No more requests are read from a connection than may wait for their answers."""
+
+    async def story(site: Site) -> None:
+        reader, writer = await site.open()
+        writer.write(get("/later") * 100)
+        await site.until(lambda: len(site.echo.asked) == 10)
+        await site.until(lambda: site.shared.clock() > site.echo.asked[-1].started + 0.02)
+        assert len(site.echo.asked) == 10
+        for at in range(100):
+            await site.asked(at + 1)
+            site.echo.asked[at].answer_json(b"1")
+        assert [(await reply(reader))[2] for _ in range(100)] == [b"1"] * 100
+
+    visit(story, Limits(max_pipelined=10))
+
+
+def test_what_waits_to_be_read() -> None:
+    """A client that does not read has no more than a mebibyte of answers made for it."""
+
+    async def story(site: Site) -> None:
+        reader, writer = await site.open()
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(get("/page") * 10_000)
+        while len(site.echo.asked) < 10_000:
+            answered = len(site.echo.asked)
+            await asyncio.sleep(0.02)
+            if answered == len(site.echo.asked):
+                break
+        (connection,) = site.shared.connections
+        held = connection._transport.get_write_buffer_size()  # type: ignore[union-attr]
+        assert len(site.echo.asked) < 10_000
+        assert held < 1 << 20
 
     visit(story)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Protocol
 
 from shipway.inference.predictor import Answer, Outcome
@@ -13,7 +13,7 @@ from shipway.serving.http.responses import Refusal, Responder, refusal_body, ref
 from shipway.serving.protocols.decoded import JSON, Writer, Written
 from shipway.serving.statuses import ErrorForm, error_body
 
-PeerCertificate = Mapping[str, object]
+PeerCertificate = dict[str, object]
 """A client's certificate, verified, as :meth:`ssl.SSLSocket.getpeercert` tells it."""
 
 
