@@ -118,4 +118,4 @@ def test_a_start_waits_for_no_library_in_vain() -> None:
     assert begins.isdisjoint({"numpy", "polars", "alembic", "scipy", "onnxruntime", "httpx"})
     forks = loaded("import shipway.bootstrap.zygote")
     assert {"uvloop", "numpy", "sqlalchemy"} <= forks
-    assert forks.isdisjoint({"polars", "alembic", "scipy", "litestar", "uvicorn"})
+    assert forks.isdisjoint({"polars", "alembic", "scipy", "litestar", "uvicorn", "httptools"})
