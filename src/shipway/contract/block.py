@@ -48,7 +48,8 @@ class RowMajor(Mapping[str, Sequence[Any]]):
     """The features of a request, row after row, as they were received.
 
     ``numbers`` has ``rows * layout.width`` of them, in a list of float and None (missing) or in a
-    flat array of numbers: their types are right already, their values were not looked at yet.
+    flat array of numbers: their types are right already, their values were not looked at yet. A
+    batch that was checked in one go leaves them as float64.
     """
 
     __slots__ = ("layout", "numbers", "rows")

@@ -59,7 +59,18 @@ class BatchChecker:
             rows.append(part.rows)
         flat = values[0] if len(values) == 1 else _joined(values)
         matrix = np.array(flat, dtype=np.float64).reshape(-1, layout.width)
-        return Clean(Block(layout, matrix), rows) if self._is_clean(matrix) else None
+        if not self._is_clean(matrix):
+            return None
+        self._hand_back(parts, matrix, rows)
+        return Clean(Block(layout, matrix), rows)
+
+    @staticmethod
+    def _hand_back(parts: Sequence[Any], matrix: NDArray[np.float64], rows: list[int]) -> None:
+        """Leave each part its rows as they are now, so that nobody need convert them again."""
+        end = 0
+        for part, count in zip(parts, rows, strict=True):
+            start, end = end, end + count
+            part.numbers = matrix[start:end].reshape(-1)
 
     def _is_clean(self, matrix: NDArray[np.float64]) -> bool:
         """Whether every value of *matrix* is in order; makes its missing ones one NaN."""

@@ -19,7 +19,8 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
 
     ``columns`` holds the features, the time and the id columns as they were received, after
     validation, each of length ``rows``; features that came as a matrix are in ``matrix`` instead,
-    row after row under their ``names``. ``scores`` has one list a row for a multiclass model
+    row after row under their ``names``, as float64 of the machine with NaN for what is missing.
+    ``scores`` has one list a row for a multiclass model
     and one number a row otherwise: the probability of the positive class, or the value.
     ``latency_us`` is the time from the last byte of the request to the first of the answer.
     """
@@ -39,14 +40,16 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     labels: list[Scalar] = []
     warnings: dict[str, int] = {}
     names: tuple[str, ...] = ()
-    matrix: list[Scalar] = []
+    matrix: bytes = b""
 
     def by_column(self) -> dict[str, list[Scalar]]:
         """What was received, column by column, in whichever form it is kept."""
         if not self.names:
             return self.columns
         width = len(self.names)
-        return {name: self.matrix[at::width] for at, name in enumerate(self.names)}
+        flat = memoryview(self.matrix).cast("d").tolist()
+        plain: list[Scalar] = [None if one != one else one for one in flat]  # noqa: PLR0124 - NaN
+        return {name: plain[at::width] for at, name in enumerate(self.names)}
 
 
 class EventSink(Protocol):

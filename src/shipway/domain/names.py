@@ -56,9 +56,34 @@ def allowed_name(name: str) -> str:
 
 def new_id() -> str:
     """A fresh id of 32 hex digits that sorts by time of creation (UUID version 7, RFC 9562)."""
-    random = os.urandom(10).hex()
+    return _id(os.urandom(10).hex(), 0)
+
+
+class Ids:
+    """Fresh ids like those of :func:`new_id`, whose random bytes are drawn by the thousand.
+
+    Make one in the process that uses it: a fork of it would give the same ids again.
+    """
+
+    __slots__ = ("_at", "_random")
+
+    def __init__(self) -> None:
+        self._random = ""
+        self._at = 0
+
+    def new(self) -> str:
+        """The next id."""
+        at = self._at
+        if at + 20 > len(self._random):
+            self._random, at = os.urandom(4000).hex(), 0
+        self._at = at + 20
+        return _id(self._random, at)
+
+
+def _id(random: str, at: int) -> str:
     milliseconds = time.time_ns() // 1_000_000
-    return f"{milliseconds:012x}7{random[:3]}{_VARIANT[random[3]]}{random[4:19]}"
+    variant = _VARIANT[random[at + 3]]
+    return f"{milliseconds:012x}7{random[at : at + 3]}{variant}{random[at + 4 : at + 19]}"
 
 
 def prediction_id(request_id: str, row: int) -> str:

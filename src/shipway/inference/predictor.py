@@ -358,14 +358,15 @@ class Predictor:
 
     def _received(
         self, columns: RequestColumns
-    ) -> tuple[dict[str, list[Scalar]], tuple[str, ...], list[Scalar]]:
+    ) -> tuple[dict[str, list[Scalar]], tuple[str, ...], bytes]:
         """What an event keeps of *columns*: by column, or names and a matrix."""
         if isinstance(columns, RowMajor):
-            return {}, columns.layout.names, _as_list(columns.numbers)
+            numbers = np.asarray(columns.numbers, dtype=np.float64)
+            return {}, columns.layout.names, numbers.tobytes()
         # The contract lets no other column in, and nearly always all are lists already.
         if columns.__class__ is dict and all(one.__class__ is list for one in columns.values()):
-            return columns, (), []
-        return {name: _as_list(values) for name, values in columns.items()}, (), []
+            return columns, (), b""
+        return {name: _as_list(values) for name, values in columns.items()}, (), b""
 
 
 def _joined(parts: list[Columns]) -> Columns:
@@ -385,5 +386,7 @@ def _as_list(values: RequestColumn) -> list[Scalar]:
         return values
     if isinstance(values, np.ndarray):
         plain: list[Scalar] = values.tolist()
+        if values.dtype.kind != "f" or not np.isnan(values).any():
+            return plain
         return [None if value != value else value for value in plain]  # noqa: PLR0124  NaN
     return list(values)

@@ -123,7 +123,7 @@ class Batcher:
     def _finish(self, lane: Lane, batch: Batch, outcomes: list[Outcome], seconds: float) -> None:
         """Remember a batch, then let everybody know: events come before answers."""
         figures = lane.figures
-        lane.pace = lane.pace.learned(batch.rows, seconds)
+        lane.learn(lane.pace.learned(batch.rows, seconds))
         _log_fault(lane.predictor, outcomes)
         figures.count_batch(batch.rows, seconds)
         outcomes = _recorded(lane.predictor, batch, outcomes)

@@ -50,9 +50,8 @@ class Figures:
             self._answered.add()
             self._rows.add(rows)
             self._seconds.observe(seconds)
-            if outcome.warnings:
-                for code, number in outcome.warnings.items():
-                    self._counter("shipway_warnings_total", code).add(number)
+            for code, number in outcome.warnings.items() if outcome.warnings else ():
+                self._counter("shipway_warnings_total", code).add(number)
         else:
             self._counter("shipway_requests_total", str(http_status(outcome))).add()
             self._counter("shipway_errors_total", outcome.code).add()

@@ -15,7 +15,7 @@ from math import ceil
 from typing import Protocol
 
 from shipway.errors import DeadlineExceeded, Overloaded, ShipwayError
-from shipway.inference.predictor import Outcome, Predictor, Request
+from shipway.inference.predictor import Outcome, Pace, Predictor, Request
 from shipway.serving.counters import CounterFile
 from shipway.serving.figures import Figures
 
@@ -23,6 +23,7 @@ INLINE_S = 0.002
 """A call that is expected to take longer does not run on the loop."""
 
 _CALL_S = 0.25
+_FEW_ROWS = 1024
 _LONGEST_RETRY_S = 30
 
 
@@ -85,20 +86,28 @@ class Lane:
         self.figures = Figures(counters, predictor.served)
         self.turned_away: list[TurnedAway] = []
         self.busy = False
-        self.pace = predictor.pace
         self._clock = clock
         self._queue_rows = queue_rows
+        self._few = 0.0
         target = predictor.served.latency_p99_s
         self._queue_s = queue_s if target is None else min(queue_s, target)
         self._call_s = _CALL_S if target is None else target / 2
         self._waiting: deque[Waiting] = deque()
         self._rows = 0
         self._swept = 0.0
+        self.learn(predictor.pace)
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
         return not (self.busy or self._waiting or self.turned_away)
+
+    def learn(self, pace: Pace) -> None:
+        """Go by *pace* from now on."""
+        self.pace = pace
+        # So many rows are answered so soon that no bound needs to be looked at.
+        soon = INLINE_S * pace.rows_per_s if pace.one_row_s < INLINE_S else 0.0
+        self._few = min(soon, self._queue_rows, _FEW_ROWS)
 
     def add(self, one: Waiting) -> None:
         """Let *one* wait; raises Overloaded if it would wait for too long or find no room.
@@ -106,6 +115,10 @@ class Lane:
         A request larger than the whole queue is taken when it is alone.
         """
         waiting = self._waiting
+        if not self.busy and self._rows + one.rows <= self._few:
+            waiting.append(one)
+            self._rows += one.rows
+            return
         if waiting and self._is_full(one):
             self._sweep()
         if (waiting or self.busy) and (error := self._refusal(one)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,3 +106,13 @@ def test_no_events_are_an_empty_table() -> None:
     """With the columns that any table has."""
     assert to_frame([]).height == 0
     assert together([to_frame([]), to_frame([event()])]).height == 1
+
+
+def test_a_matrix_is_read_like_columns() -> None:
+    """A request that came as a matrix gives the same rows as one that came by column."""
+    numbers = [1.5, float("nan"), -0.0, 4.25]
+    names = ("distance", "wind")
+    packed = event("a", 2, columns={}, names=names, matrix=array("d", numbers).tobytes())
+    apart = event("a", 2, columns={"distance": [1.5, -0.0], "wind": [None, 4.25]})
+    assert to_frame([packed]).equals(to_frame([apart]))
+    assert packed.by_column() == apart.columns

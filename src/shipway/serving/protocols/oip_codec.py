@@ -17,7 +17,7 @@ from shipway.contract.requests import SMALL_ROWS
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
 from shipway.domain.model import Kind
-from shipway.domain.names import new_id
+from shipway.domain.names import Ids
 from shipway.errors import MalformedRequest, Problem
 from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, RequestColumn, RequestColumns, ServedVersion
@@ -85,6 +85,7 @@ class Codec:
         self._forms = Forms(served.contract)
         self._score = score
         self._text = self._answer_text()
+        self._ids = Ids()
 
     # ---- requests ---------------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class Codec:
                 next_step="send JSON with its length, or the bytes of the one input",
             ) from error
         wanted = Wanted(self._all.names, frozenset(self._all.names))
-        return Decoded(new_id(), columns, rows, partial(self.encode, wanted))
+        return Decoded(self._ids.new(), columns, rows, partial(self.encode, wanted))
 
     def _matrix(self, request: InferRequest, blobs: memoryview, faults: list[Problem]) -> Decoded:
         """A request whose one input has a row of all features a line."""
@@ -181,7 +182,7 @@ class Codec:
         if not plain:
             wanted = self._wanted(request, faults)
             timeout_s = _timeout_s(request.parameters or {}, faults)
-        request_id = self._id(request, faults) if request.id else new_id()
+        request_id = self._id(request, faults) if request.id else self._ids.new()
         if faults:
             raise malformed(faults)
         write = self._tell_all if wanted is self._all else partial(self.encode, wanted)

@@ -50,11 +50,9 @@ def read_tensor(datatype: str, blob: memoryview, rows: int) -> NDArray[np.generi
 def write_tensor(datatype: str, values: list[Any]) -> bytes:
     """*values* as a blob."""
     if datatype == "BYTES":
-        parts: list[bytes] = []
-        for value in values:
-            text = str(value).encode()
-            parts += (_LENGTH.pack(len(text)), text)
-        return b"".join(parts)
+        texts = [str(value).encode() for value in values]
+        lengths = {size: _LENGTH.pack(size) for size in set(map(len, texts))}
+        return b"".join([part for text in texts for part in (lengths[len(text)], text)])
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 
