@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -77,8 +78,9 @@ class Authority:
         usage: x509.ObjectIdentifier = SERVER,
         begins_in: timedelta = -_DAY,
         ends_in: timedelta = 10 * _DAY,
+        also: Sequence[x509.GeneralName] = (),
     ) -> Pair:
-        """A certificate for *name*, which also holds for this machine."""
+        """A certificate for *name*, which also holds for this machine, and *also* for others."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -86,7 +88,7 @@ class Authority:
             self._builder(subject, now + begins_in, now + ends_in, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(x509.SubjectAlternativeName(_LOCAL), critical=False)
+            .add_extension(x509.SubjectAlternativeName([*_LOCAL, *also]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         return Pair(

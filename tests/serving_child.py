@@ -23,6 +23,7 @@ from tests.serving_rig import MODEL, FakeModel, served
 from shipway.domain.events import Label, PredictionEvent
 from shipway.errors import ConfigError, ModelFileError
 from shipway.registry.records import EndpointChange, EndpointState, Version
+from shipway.serving.access import Admission
 from shipway.serving.child import read_child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.plan import ServerPlan
@@ -178,7 +179,7 @@ def worker(home: Path, arguments: Sequence[str]) -> int:
         sink=FileSink(home / "events.jsonl"),
         options=WorkerOptions(
             run=plan.run,
-            authentication=False,
+            admission=Admission(authentication=False),
             tls=plan.tls,
             drain_wait_s=plan.drain_wait_s,
             drain_timeout_s=plan.drain_timeout_s,
@@ -192,7 +193,13 @@ def control(home: Path, arguments: Sequence[str]) -> int:
     child, _ = read_child(arguments)
     plan = plan_of(home)
     options = ControlOptions(run=plan.run, tls=plan.tls, drain_timeout_s=plan.drain_timeout_s)
-    return run_control(child, services=FileServices(home), keys=lambda: None, options=options)
+    return run_control(
+        child,
+        services=FileServices(home),
+        keys=lambda: (),
+        options=options,
+        admission=Admission(authentication=False),
+    )
 
 
 def main(arguments: list[str]) -> int:

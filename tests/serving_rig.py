@@ -29,8 +29,10 @@ from shipway.errors import ModelFileError
 from shipway.inference.predictor import ServedVersion
 from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Columns
+from shipway.security.certificates import PeerCertificate
 from shipway.security.keys import KeyRecord, issue
 from shipway.security.policy import Scope
+from shipway.serving.access import Admission
 from shipway.serving.child import Child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
@@ -317,7 +319,7 @@ class World:
         """The reply to a GET."""
         return self.ask("\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode())
 
-    def certificates(self) -> list[Mapping[str, object]]:
+    def certificates(self) -> list[PeerCertificate]:
         """What clients with a connection have proved to be."""
         found = [one.certificate for one in list(self.worker._listener._shared.connections)]
         return [one for one in found if one is not None]
@@ -333,6 +335,7 @@ def running(
     *,
     routing: MemoryRouting | None = None,
     authentication: bool = False,
+    admission: Admission | None = None,
     limits: Limits | None = None,
     drain_wait_s: float = 0.0,
     tls: TlsFiles | None = None,
@@ -345,7 +348,7 @@ def running(
     source, sink = routing or MemoryRouting(), MemorySink()
     options = WorkerOptions(
         run=run,
-        authentication=authentication,
+        admission=admission or Admission(authentication=authentication),
         limits=limits or Limits(),
         tls=tls,
         tls_handshake_timeout_s=tls_handshake_timeout_s,

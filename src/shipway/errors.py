@@ -27,12 +27,14 @@
     ├── LimitError            a request is larger or later than allowed
     │   ├── TooLarge              (HTTP 413)
     │   ├── Overloaded            (HTTP 503 with Retry-After)
+    │   ├── RateLimited           (HTTP 429 with Retry-After)
     │   └── DeadlineExceeded      (HTTP 504)
     └── EnvironmentFailure    the machine cannot do it now                 (exit 4, HTTP 503)
         ├── MissingPackage        an extra is not installed
         ├── StoreError            the store is locked, full, newer, or not writable
         ├── PortInUse
         ├── ServerUnreachable
+        ├── IssuerUnreachable     the keys that tokens are signed with are not here now
         └── ToolMissing           a program of the system is not there
 
 An error here knows nothing of HTTP or of exit codes: ``serving`` and ``cli`` each own one
@@ -207,13 +209,13 @@ class AccessError(ShipwayError):
 
 
 class NotAuthenticated(AccessError):
-    """There is no key with the request, or it is unknown, expired or revoked."""
+    """There is no key, token or certificate with the request, or it is not a good one."""
 
     code = "access.not-authenticated"
 
 
 class NotAuthorised(AccessError):
-    """The key is good but does not carry the right that the request needs."""
+    """The caller is known but has not the right that the request needs."""
 
     code = "access.not-authorised"
 
@@ -246,6 +248,16 @@ class Overloaded(LimitError):
     """The queue is full; ``retry_after_s`` says in how many whole seconds to try again."""
 
     code = "limit.overloaded"
+
+    def __init__(self, message: str, *, next_step: str, retry_after_s: int = 1) -> None:
+        super().__init__(message, next_step=next_step)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(LimitError):
+    """A caller asks more often than it may; ``retry_after_s`` says when it may again."""
+
+    code = "limit.rate"
 
     def __init__(self, message: str, *, next_step: str, retry_after_s: int = 1) -> None:
         super().__init__(message, next_step=next_step)
@@ -294,6 +306,12 @@ class ServerUnreachable(EnvironmentFailure):
     """No server answers at the address."""
 
     code = "serve.unreachable"
+
+
+class IssuerUnreachable(EnvironmentFailure):
+    """A token cannot be judged now: its issuer's keys are being fetched, or cannot be."""
+
+    code = "access.issuer-unreachable"
 
 
 class ToolMissing(EnvironmentFailure):

@@ -25,6 +25,7 @@ from shipway.domain.events import Losses
 from shipway.monitoring.journal import Journal
 from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Columns
+from shipway.serving.access import Admission
 from shipway.serving.child import child_arguments, read_child
 from shipway.serving.http.limits import Limits
 from shipway.serving.routing import LoadedVersion
@@ -155,7 +156,7 @@ def main(arguments: list[str]) -> int:
     home = Path(folder)
     options = WorkerOptions(
         run=home / "run",
-        authentication=False,
+        admission=Admission(authentication=False),
         limits=msgspec.json.decode(limits, type=Limits),
         drain_wait_s=0.0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -52,11 +53,14 @@ def image(
     def export_home(home: Path) -> None:
         export_version(project.registry, chosen, home, by=project.who, now=project.clock())
 
+    settings = files[SETTINGS_IN_VERSION].read_bytes()
+    auth = tomllib.loads(settings.decode("utf-8-sig")).get("auth", {})
     made = build_context(
         out,
         version=chosen,
-        app={SETTINGS_IN_VERSION: files[SETTINGS_IN_VERSION].read_bytes()},
+        app={SETTINGS_IN_VERSION: settings},
         export_home=export_home,
+        extras=["jwt"] if "issuer" in auth else [],
         base=base,
         wheelhouse=wheelhouse,
         force=force,

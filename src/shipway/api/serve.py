@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from shipway.api.keys import EVERYDAY_SCOPES, NewKey, create_key
+from shipway.bootstrap.admission import check_admission
 from shipway.bootstrap.keys import read_keys_file
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.processes import server_plan
@@ -46,7 +47,7 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
     :class:`~shipway.errors.PortInUse` for a port that is taken,
     :class:`~shipway.errors.UsageError` for an open address without authentication,
     :class:`~shipway.errors.ConfigError` for a keys file that is none or a certificate that is no
-    good, and
+    good, :class:`~shipway.errors.MissingPackage` for tokens without what checks them, and
     :class:`~shipway.errors.EnvironmentFailure` when the live version does not load.
     """
     settings = _settings(project)
@@ -73,13 +74,17 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             )
         )
 
-    def plan(settings: ServeSettings) -> ServerPlan:
-        return server_plan(project.home, project.model, settings, environ=project.environ)
+    def plan(project: Project) -> ServerPlan:
+        auth = project.settings.auth
+        check_admission(auth)
+        return server_plan(
+            project.home, project.model, _settings(project), auth=auth, environ=project.environ
+        )
 
-    first = plan(settings)
+    first = plan(project)
     project.close()
     with configured_logs("supervisor"):
-        return supervise(first, announce=tell, reread=lambda: plan(_settings(project.read_again())))
+        return supervise(first, announce=tell, reread=lambda: plan(project.read_again()))
 
 
 def _settings(project: Project) -> ServeSettings:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shipway.bootstrap.admission import admitting
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.keys import all_keys, read_keys_file
 from shipway.bootstrap.predictors import contract_of, prove
@@ -118,10 +119,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
-    with open_current(plan.home_path) as registry:
+    with (
+        open_current(plan.home_path) as registry,
+        admitting(plan.serve, plan.auth, run=None) as admission,
+    ):
 
-        def keys() -> Sequence[KeyRecord] | None:
-            return all_keys(registry, mounted) if plan.serve.authentication else None
+        def keys() -> Sequence[KeyRecord]:
+            return all_keys(registry, mounted)
 
         services = Services(
             registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
@@ -133,7 +137,9 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             drain_timeout_s=plan.serve.drain_timeout_s,
         )
         with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
-            return run_control(child, services=services, keys=keys, options=options)
+            return run_control(
+                child, services=services, keys=keys, options=options, admission=admission
+            )
 
 
 def _time_columns(registry: Registry) -> dict[str, str]:

@@ -19,6 +19,7 @@ import msgspec
 
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.platforms import doors, on_platform
+from shipway.config.auth import AuthSettings
 from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
@@ -41,6 +42,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     model: str
     serve: ServeSettings
+    auth: AuthSettings = AuthSettings()
     doors: Doors = Doors()
 
     @property
@@ -72,7 +74,12 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def server_plan(
-    home: Path, model: str, serve: ServeSettings, *, environ: Mapping[str, str]
+    home: Path,
+    model: str,
+    serve: ServeSettings,
+    *,
+    auth: AuthSettings | None = None,
+    environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
 
@@ -84,8 +91,13 @@ def server_plan(
     share = threads_each(workers, cores)
     serve = msgspec.structs.replace(serve, workers=workers, threads=serve.threads or share)
     serve = on_platform(serve, environ)
+    auth = auth or AuthSettings()
     plan = ProcessPlan(
-        home=str(home.resolve()), model=model, serve=serve, doors=doors(serve, environ)
+        home=str(home.resolve()),
+        model=model,
+        serve=serve,
+        auth=auth,
+        doors=doors(serve, environ),
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")
@@ -100,7 +112,7 @@ def server_plan(
         control_command=(*python, "shipway.bootstrap.control", argument),
         zygote_command=(*python, "shipway.bootstrap.zygote", argument),
         run=plan.run,
-        authentication=serve.authentication,
+        authentication=serve.authentication or auth.known_callers,
         behind_platform=serve.platform is not None,
         tls=tls_files(serve),
         drain_wait_s=serve.drain_wait_s,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from shipway.bootstrap.admission import admitting
 from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.routing import open_routing
 from shipway.domain.events import Losses
@@ -19,25 +20,28 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _serve(child: Child, plan: ProcessPlan) -> int:
-    options = WorkerOptions(
-        run=plan.run,
-        authentication=plan.serve.authentication and plan.serve.platform is None,
-        doors=plan.doors,
-        limits=plan.limits,
-        tls=plan.tls,
-        tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
-        grpc_host=plan.serve.host,
-        drain_wait_s=plan.serve.drain_wait_s,
-        drain_timeout_s=plan.serve.drain_timeout_s,
-    )
-    with Journal(plan.home_path / "events", child.name) as journal:
+    behind = plan.serve.platform is not None
+    with (
+        admitting(plan.serve, plan.auth, run=plan.run, behind_platform=behind) as admission,
+        Journal(plan.home_path / "events", child.name) as journal,
+    ):
         return run_worker(
             child,
             open_source=lambda: open_routing(
                 plan.home_path, plan.keys_file, threads=plan.serve.threads
             ),
             sink=journal,
-            options=options,
+            options=WorkerOptions(
+                run=plan.run,
+                admission=admission,
+                doors=plan.doors,
+                limits=plan.limits,
+                tls=plan.tls,
+                tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
+                grpc_host=plan.serve.host,
+                drain_wait_s=plan.serve.drain_wait_s,
+                drain_timeout_s=plan.serve.drain_timeout_s,
+            ),
             losses=lambda: Losses(journal.status.lost_events, journal.status.last_error),
         )
 

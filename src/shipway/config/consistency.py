@@ -38,6 +38,7 @@ def check_consistency(draft: Draft) -> None:
         _check_objective(index, objective, draft)
         _check_repeated(objective, seen, draft)
     _check_serve(draft)
+    _check_auth(draft)
     _check_retrain(draft)
 
 
@@ -234,6 +235,37 @@ def _check_serve(draft: Draft) -> None:
                 message = f"serve.{key} needs serve.tls_certificate"
                 hint = "name the file of the server's certificate"
                 draft.complain("missing", message, draft.where(f"serve.{key}"), hint)
+
+
+def _check_auth(draft: Draft) -> None:
+    issuer, audience = draft.value("auth.issuer"), draft.value("auth.audience")
+    if issuer is not None and audience is None and draft.expects("auth.audience"):
+        hint = "name what the issuer calls this server: a token for somebody else is no token"
+        where = draft.where("auth.issuer")
+        draft.complain("missing", "auth.issuer needs auth.audience", where, hint)
+    for key in ("audience", "scopes", "claim", "jwks_url", "algorithms"):
+        name = f"auth.{key}"
+        if issuer is None and draft.value(name) is not None and draft.expects("auth.issuer"):
+            hint = "name the issuer, or take this out"
+            draft.complain("missing", f"{name} needs auth.issuer", draft.where(name), hint)
+    known = draft.value("serve.tls_client_ca") is not None
+    if draft.value("auth.certificates") and not known and draft.expects("serve.tls_client_ca"):
+        hint = "name the file of the authorities that callers' certificates must come from"
+        message = "auth.certificates needs serve.tls_client_ca: nobody would verify them"
+        draft.complain("missing", message, draft.where("auth.certificates"), hint)
+    rate = draft.value("auth.requests_per_s")
+    for key in ("burst", "special_requests_per_s"):
+        name = f"auth.{key}"
+        if rate is None and draft.value(name) and draft.expects("auth.requests_per_s"):
+            hint = "say how many requests a second a caller may make, or take this out"
+            draft.complain("missing", f"{name} needs auth.requests_per_s", draft.where(name), hint)
+    for key in ("scopes", "certificates", "special_requests_per_s"):
+        name = f"auth.{key}"
+        said = [line.rpartition("=")[0].strip() for line in draft.value(name) or ()]
+        twice = sorted({one for one in said if said.count(one) > 1})
+        if twice:
+            message = f"{name} says twice what {twice[0]} may"
+            draft.complain("contradiction", message, draft.where(name), "write it once")
 
 
 def _check_retrain(draft: Draft) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
+from shipway.config.auth import AuthSettings
 from shipway.config.settings import (
     AlertSettings,
     BaselineSettings,
@@ -35,6 +36,7 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
         "costs": Costs,
         "baseline": BaselineSettings,
         "serve": ServeSettings,
+        "auth": AuthSettings,
         "monitor": MonitorSettings,
         "alerts": AlertSettings,
         "retrain": RetrainSettings,

@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from shipway.config.auth import AuthSettings
 from shipway.domain.metrics import Task
 from shipway.domain.objectives import BaselineKind, Objectives
 
@@ -191,9 +192,13 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Seconds,
         Meta(description="time within which a TLS handshake must be done", extra=_ADVANCED),
     ] = 10.0
-    authentication: Annotated[bool, Meta(description="whether every request needs an API key")] = (
-        True
-    )
+    authentication: Annotated[
+        bool,
+        Meta(
+            description="whether callers come with an API key; without, [auth] alone lets them in,"
+            " and if it names nobody, everybody on this machine may call"
+        ),
+    ] = True
     platform: Annotated[
         Platform | None,
         Meta(
@@ -367,6 +372,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     objectives: Objectives
     data: DataSettings = DataSettings()
     serve: ServeSettings = ServeSettings()
+    auth: AuthSettings = AuthSettings()
     monitor: MonitorSettings = MonitorSettings()
     alerts: AlertSettings = AlertSettings()
     retrain: RetrainSettings = RetrainSettings()

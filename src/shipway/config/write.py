@@ -146,6 +146,8 @@ def _offer(entry: Entry, block: str) -> str:
 _EXAMPLES = {
     "model.threshold": "0.5",
     "baseline.kind": '"best-constant"',
+    "auth.issuer": '"https://login.example.org"',
+    "auth.requests_per_s": "100.0",
     "alerts.webhook": '"https://alerts.example.org/shipway"',
     "retrain.command": '"python train.py"',
 }

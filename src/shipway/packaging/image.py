@@ -10,7 +10,7 @@ from __future__ import annotations
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path, PurePosixPath
@@ -74,6 +74,7 @@ def build_context(
     version: Version,
     app: Mapping[str, bytes],
     export_home: Callable[[Path], None],
+    extras: Sequence[str] = (),
     base: str | None = None,
     wheelhouse: Path | None = None,
     port: int = 8080,
@@ -84,9 +85,10 @@ def build_context(
     """Make the build context of *version* in the folder *out*, whole or not at all.
 
     *app* are the files of the working folder (``shipway.toml``). *export_home* fills a given,
-    existing folder with a store in which *version* is published and live. *wheelhouse* is a
-    folder of wheels to use instead of the network. Files are sorted and dated alike, so equal
-    inputs give equal bytes, but for what *export_home* writes.
+    existing folder with a store in which *version* is published and live. *extras* are installed
+    beside those that serving the model needs. *wheelhouse* is a folder of wheels to use instead
+    of the network. Files are sorted and dated alike, so equal inputs give equal bytes, but for
+    what *export_home* writes.
 
     Raises :class:`~shipway.errors.UsageError` for a base image or a file name that is not
     allowed, :class:`~shipway.errors.ConflictError` when *out* holds something else, and
@@ -99,10 +101,10 @@ def build_context(
     shipway = distribution("shipway") if shipway is None else shipway
     spec_format = version.manifest.spec.format
     offered = frozenset(shipway.metadata.get_all("Provides-Extra") or ())
-    extras = ["serve", *({spec_format} & offered)]
+    wanted = ["serve", *({spec_format} & offered), *extras]
     ours = _OUR_FIRST_WORDS.encode()
     with storing(out), replacing(out, marker="Dockerfile", begins=ours, force=force) as folder:
-        pins = installed_closure("shipway", extras)
+        pins = installed_closure("shipway", wanted)
         wheels = folder / "wheels"
         wheels.mkdir()
         fetch_wheels(pins, wheels, wheelhouse=wheelhouse, run=run)

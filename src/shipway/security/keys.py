@@ -20,8 +20,9 @@ from hmac import compare_digest
 import msgspec
 
 from shipway.domain.times import iso
-from shipway.errors import NotAuthenticated, NotAuthorised, UsageError
-from shipway.security.policy import Scope, allows
+from shipway.errors import NotAuthenticated, UsageError
+from shipway.security.callers import Caller
+from shipway.security.policy import Scope
 
 DEFAULT_LIFETIME = timedelta(days=90)
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -142,30 +143,20 @@ class KeyRing:
             raise NotAuthenticated("this key is not known here", next_step=_CREATE)
         if record.revoked_at is not None:
             raise NotAuthenticated(
-                f"the key {label(record)} was revoked on {iso(record.revoked_at)}",
+                f"the key {caller_of(record).label} was revoked on {iso(record.revoked_at)}",
                 next_step="use another key, or make a new one with `shipway keys create`",
             )
         if now >= record.expires_at:
             raise NotAuthenticated(
-                f"the key {label(record)} expired on {iso(record.expires_at)}",
+                f"the key {caller_of(record).label} expired on {iso(record.expires_at)}",
                 next_step="make a new one with `shipway keys create`",
             )
         return record
 
-    def authorise(self, record: KeyRecord, scope: Scope | str) -> None:
-        """Nothing if *record* carries *scope*; else :class:`~shipway.errors.NotAuthorised`."""
-        if allows(record.scopes, Scope(scope)):
-            return
-        held = ", ".join(record.scopes)
-        raise NotAuthorised(
-            f"the key {label(record)} has the scope {held} and this needs {scope}",
-            next_step=f"make a key for it: `shipway keys create --scope {scope}`",
-        )
 
-
-def label(record: KeyRecord) -> str:
-    """How a key is called where people read: its name, if it has one, and its id."""
-    return f"{record.name!r} ({record.id})" if record.name else record.id
+def caller_of(record: KeyRecord) -> Caller:
+    """Who calls with the key of *record*."""
+    return Caller(record.id, record.name, record.scopes, record.expires_at)
 
 
 def without_secrets(text: str) -> str:

@@ -1,48 +1,172 @@
-"""Who is calling: keys from headers, remembered by digest for as long as the key ring lives."""
+"""Who is calling, whatever tells it: a key, a token or a certificate; over HTTP or gRPC.
+
+One question, :meth:`Access.allow`, is asked of every request on every plane. A caller that was
+good before is one look-up by the digest of the header that was sent; what is remembered lives no
+longer than the keys that it was judged by.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
 
-from shipway.errors import MalformedRequest, NotAuthenticated
-from shipway.security.keys import KeyRecord, KeyRing
+import msgspec
+
+from shipway.domain.times import Clock, system_clock
+from shipway.errors import EnvironmentFailure, MalformedRequest, NotAuthenticated
+from shipway.security.callers import ANONYMOUS, Caller, authorise
+from shipway.security.certificates import PeerCertificate, Principals, grpc_certificate
+from shipway.security.issuer import Issuer, Known
+from shipway.security.keys import KeyRecord, KeyRing, caller_of
 from shipway.security.policy import Scope
+from shipway.security.rates import Rates
+
+OPEN_PATHS = frozenset(
+    {
+        *(b"/livez", b"/v2/health/live", b"/"),
+        *(b"/readyz", b"/v2/health/ready", b"/ping", b"/health"),
+    }
+)
+"""The paths that ask nobody who is calling: liveness and readiness, as each protocol calls them.
+
+A platform may name one more for readiness (``Doors.health``). On the control plane only /livez
+and /readyz are open.
+"""
+
+OPEN_METHODS = frozenset(
+    {
+        "/inference.GRPCInferenceService/ServerLive",
+        "/inference.GRPCInferenceService/ServerReady",
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+    }
+)
+"""The same of gRPC."""
 
 _REMEMBERED = 4096
+_HEADERS = frozenset({"authorization", "x-api-key"})
+_NOTHING_SENT = "make a key with `shipway keys create` and send it as `Authorization: Bearer <key>`"
+
+
+class Credentials(msgspec.Struct, frozen=True, gc=False):
+    """What a caller showed: headers (names in lower case), and the certificate of its connection.
+
+    Of the headers ``authorization`` and ``x-api-key`` are looked at.
+    """
+
+    headers: Mapping[bytes, bytes]
+    certificate: PeerCertificate | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What lets callers in besides the keys, and how often; it outlives every :class:`Access`.
+
+    Without ``authentication`` everybody is let in, as :data:`ANONYMOUS`. ``keys`` False means
+    that keys are not taken, and tokens or certificates alone count. ``requests`` and ``rows``
+    are the rates of each caller.
+    """
+
+    authentication: bool = True
+    keys: bool = True
+    issuer: Issuer | None = None
+    principals: Principals = field(default_factory=Principals)
+    requests: Rates | None = None
+    rows: Rates | None = None
+    clock: Clock = system_clock
 
 
 class Access:
-    """Authenticates and authorises callers against one set of keys.
+    """Tells callers and what they may do, by one set of keys.
 
-    Replace it whole when keys change: nothing that it remembers outlives it, so a revoked key is
-    refused as soon as the new one is in place.
+    Replace it whole when keys change: what it remembers of them does not outlive it, so a revoked
+    key is refused as soon as the new one is in place. *keys* None means that they are not known
+    yet: who brings one is asked to come again. May be asked from several threads.
     """
 
-    def __init__(self, keys: Iterable[KeyRecord], clock: Callable[[], datetime]) -> None:
-        self._ring = KeyRing(keys)
-        self._clock = clock
-        self._good: dict[tuple[bytes, Scope], KeyRecord] = {}
+    def __init__(
+        self, keys: Iterable[KeyRecord] | None = None, admission: Admission | None = None
+    ) -> None:
+        admission = Admission() if admission is None else admission
+        self._waiting = keys is None and admission.keys
+        self._ring = KeyRing((keys or ()) if admission.keys else ())
+        self._issuer = admission.issuer
+        self._principals = admission.principals
+        self._requests, self._rows = admission.requests, admission.rows
+        self._clock = admission.clock
+        self._open = not admission.authentication
+        self._known: Known = {}
 
-    def allow(self, headers: Mapping[bytes, bytes], scope: Scope) -> KeyRecord:
-        """The key that came in *headers*, if it is good and carries *scope*.
+    @property
+    def open(self) -> bool:
+        """Whether everybody is let in, and nobody is asked."""
+        return self._open
 
-        Raises :class:`~shipway.errors.NotAuthenticated` and
-        :class:`~shipway.errors.NotAuthorised`. Only good keys are remembered, by the SHA-256 of
-        their text, so neither secrets nor guesses are kept.
+    def allow(self, credentials: Credentials, scope: Scope) -> Caller:
+        """The caller that *credentials* tell of, if it may do what needs *scope*, now.
+
+        Raises :class:`~shipway.errors.NotAuthenticated`, :class:`~shipway.errors.NotAuthorised`,
+        :class:`~shipway.errors.RateLimited`, and :class:`~shipway.errors.IssuerUnreachable` while
+        a token cannot be judged.
         """
-        text = key_in(headers)
-        digest = hashlib.sha256(text).digest()
+        caller = self.identify(credentials)
+        if scope not in caller.scopes:  # the usual case is over by now
+            authorise(caller, scope)
+        if self._requests is not None:
+            self._requests.spend(caller.id)
+        return caller
+
+    def identify(self, credentials: Credentials) -> Caller:
+        """The caller that *credentials* tell of, whatever it may do.
+
+        Only the good are remembered, by the SHA-256 of what was sent, so neither secrets nor
+        guesses are kept. A header counts before a certificate: who sends a bad key is not let in
+        because of something else.
+        """
+        if self._open:
+            return ANONYMOUS
+        headers = credentials.headers
+        sent = headers.get(b"authorization")
+        if sent is None or b"x-api-key" in headers:
+            if sent is None and b"x-api-key" not in headers:
+                return self._by_certificate(credentials.certificate)
+            # No header has a line feed in it, so this is the digest of no other header.
+            sent = b"\n".join((sent or b"", headers[b"x-api-key"]))
+        digest = sha256(sent).digest()
+        caller = self._known.get(digest)
+        if caller is None and self._issuer is not None:
+            caller = self._issuer.known.get(digest)
+        if caller is None or self._clock() >= caller.expires_at:
+            caller, known = self._judge(headers)
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            known[digest] = caller
+        return caller
+
+    def charge(self, caller: str, rows: int) -> None:
+        """Count *rows* that *caller* (its id) asks for; raises RateLimited if they are too many."""
+        if self._rows is not None:
+            self._rows.spend(caller, rows)
+
+    def _judge(self, headers: Mapping[bytes, bytes]) -> tuple[Caller, Known]:
+        text = key_in(headers).decode("latin-1")
         now = self._clock()
-        record = self._good.get((digest, scope))
-        if record is not None and now < record.expires_at:
-            return record
-        record = self._ring.authenticate(text.decode("latin-1"), now)
-        self._ring.authorise(record, scope)
-        if len(self._good) < _REMEMBERED:
-            self._good[digest, scope] = record
-        return record
+        is_key = text.startswith("shipway_") or b"x-api-key" in headers or not text
+        if self._issuer is None or is_key:
+            if self._waiting and text:
+                raise EnvironmentFailure(
+                    "the keys of this server are not loaded yet",
+                    next_step="ask again in a second; `shipway status` says what it waits for",
+                )
+            return caller_of(self._ring.authenticate(text, now)), self._known
+        return self._issuer.caller(text, now)
+
+    def _by_certificate(self, certificate: PeerCertificate | None) -> Caller:
+        if certificate is None or not self._principals:
+            raise NotAuthenticated("no key came with the request", next_step=_NOTHING_SENT)
+        return self._principals.caller(certificate, self._clock())
 
 
 def key_in(headers: Mapping[bytes, bytes]) -> bytes:
@@ -68,3 +192,20 @@ def key_in(headers: Mapping[bytes, bytes]) -> bytes:
             next_step="send one of the two",
         )
     return bearer
+
+
+def grpc_credentials(
+    metadata: Iterable[tuple[str, str | bytes]], context: Mapping[str, Any]
+) -> Credentials:
+    """What a gRPC call shows, of its invocation metadata and its ``auth_context()``.
+
+    Raises :class:`~shipway.errors.MalformedRequest` where one of the two headers came twice.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in metadata:
+        if name not in _HEADERS:
+            continue
+        if name.encode() in headers:
+            raise MalformedRequest(f"{name} came twice", next_step="send it once")
+        headers[name.encode()] = value.encode("latin-1") if isinstance(value, str) else value
+    return Credentials(headers, grpc_certificate(context) if context else None)

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from shipway.domain.times import Clock, system_clock
+from shipway.security.certificates import peer_certificate
+from shipway.serving.access import Admission
 from shipway.serving.child import Child, watch_parent
 from shipway.serving.control_routes import ControlServices, Move, make_application
-from shipway.serving.gatekeeper import Gatekeeper, Keys
+from shipway.serving.gatekeeper import CERTIFICATE, Gatekeeper, Keys
 from shipway.serving.status import remove_process, write_control
 from shipway.serving.tls import Certificates, TlsFiles, watch
 
@@ -38,16 +40,17 @@ def run_control(
     services: ControlServices,
     keys: Keys,
     options: ControlOptions,
-    clock: Clock = system_clock,
+    admission: Admission,
 ) -> int:
     """Serve the control plane until told to stop; the exit code of the process.
 
-    *keys* is asked for every request, so that a revoked key is refused at once; None means that
-    authentication is off.
+    *keys* is asked for every request, so that a revoked key is refused at once; *admission* says
+    who else comes in.
     """
     application = make_application(services, options.run)
     configured = uvicorn.Config(
-        Gatekeeper(application, keys=keys, host=options.host, clock=clock),
+        Gatekeeper(application, keys=keys, admission=admission, host=options.host),
+        http=_Connection,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -78,6 +81,16 @@ def run_control(
     ended.set()
     remove_process(options.run, os.getpid())
     return 0
+
+
+class _Connection(HttpToolsProtocol):
+    """uvicorn's connection, which hands on the certificate that the client has shown."""
+
+    def on_message_begin(self) -> None:
+        """A request begins: what is known of the connection is known of it."""
+        super().on_message_begin()
+        told = self.transport.get_extra_info("peercert")
+        self.scope["state"][CERTIFICATE] = peer_certificate(told)
 
 
 class _Server(uvicorn.Server):

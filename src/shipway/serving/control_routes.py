@@ -31,7 +31,7 @@ from shipway.errors import (
     UsageError,
 )
 from shipway.registry.records import EndpointChange, EndpointState, Version
-from shipway.security.keys import KeyRecord, KeyRing, label
+from shipway.security.callers import Caller, authorise
 from shipway.security.policy import Action, scope_for
 from shipway.serving.exposition import CONTENT_TYPE, metrics_page
 from shipway.serving.gatekeeper import CALLER, OPEN
@@ -39,7 +39,6 @@ from shipway.serving.status import read_server, read_workers
 from shipway.serving.statuses import error_body, http_status
 
 _log = logging.getLogger(__name__)
-_LOCAL = "local (authentication is off)"
 _MAX_BODY_BYTES = 16 << 20
 _MAX_ID = 256
 
@@ -130,7 +129,7 @@ def make_application(services: ControlServices, run: Path) -> Litestar:
             add_labels, promote, rollback, openapi,
         ],
         dependencies={"context": Provide(lambda: context, sync_to_thread=False)},
-        guards=[authorise],
+        guards=[guard],
         exception_handlers={
             ShipwayError: _told,
             HTTPException: _told_by_framework,
@@ -151,16 +150,15 @@ def make_application(services: ControlServices, run: Path) -> Litestar:
     )  # fmt: skip
 
 
-def authorise(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """Refuse unless the route says what action it is and the caller's key allows that."""
     if connection.scope["path"] in OPEN:
         return
     action = handler.opt.get("action")
     if action is None:
         raise NotAuthorised("nobody may do this", next_step="see /openapi.json for what there is")
-    record: KeyRecord | None = connection.scope["state"].get(CALLER)
-    if record is not None:
-        KeyRing(()).authorise(record, scope_for(action))
+    caller: Caller = connection.scope["state"][CALLER]  # without the gatekeeper nobody comes in
+    authorise(caller, scope_for(action))
 
 
 @get("/livez", sync_to_thread=False, security=[])
@@ -293,8 +291,8 @@ def _move(action: str, endpoint: str, body: MoveBody, by: str) -> Move:
 
 
 def _caller(request: Request[Any, Any, Any]) -> str:
-    record: KeyRecord | None = request.scope["state"].get(CALLER)
-    return _LOCAL if record is None else label(record)
+    caller: Caller = request.scope["state"][CALLER]
+    return caller.label
 
 
 def _nanoseconds(moment: datetime) -> int:

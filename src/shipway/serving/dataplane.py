@@ -12,6 +12,7 @@ from pathlib import Path
 
 from shipway import __version__
 from shipway.errors import EnvironmentFailure, ShipwayError
+from shipway.serving.access import Credentials
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
 from shipway.serving.describing import Describing
@@ -31,6 +32,7 @@ from shipway.serving.routes import (
     allow,
     fixed,
     not_here,
+    nowhere,
     shown,
     wrong_method,
 )
@@ -58,7 +60,7 @@ class DataPlane:
             queue_rows=limits.queue_rows, queue_s=limits.queue_s, counters=counters, clock=clock
         )
         bounds = Bounds(max_json_depth=limits.max_json_depth, max_elements=limits.max_elements)
-        self._predicting = Predicting(self._batcher, bounds)
+        self._predicting = Predicting(self._batcher, bounds, charge=self._charge)
         self._triton = Triton(metrics)
         self._describing = Describing(limits)
         self._doors = doors or Doors()
@@ -70,7 +72,7 @@ class DataPlane:
         names = routing.by_name()
         only = [*routing.endpoints.values()]
         table = self._fixed | self._triton.of_server(names)
-        table |= self._describing.of_server(names, authentication=routing.access is not None)
+        table |= self._describing.of_server(names, authentication=not routing.access.open)
         table[b"/invocations"] = self._predicting.invocations(only)
         if self._doors.predict:
             table[self._doors.predict.encode()] = self._predicting.rows(only)
@@ -93,12 +95,14 @@ class DataPlane:
         """Find the route, then ask who is calling, then whether the method fits."""
         route = self._table.get(exchange.target) or self._find(exchange.target)
         exchange.tell = route.tell
-        access = self.routing.access
-        if route.scope is not None and access is not None:
+        if route.scope is not None:
+            credentials = Credentials(exchange.headers, exchange.channel.certificate)
             try:
-                exchange.caller = access.allow(exchange.headers, route.scope).id
+                exchange.caller = self.routing.access.allow(credentials, route.scope).id
             except ShipwayError as error:
                 raise Refusal(error) from error
+        if route.nowhere:
+            route.handle(exchange, b"")
         if exchange.method not in route.methods and exchange.method != b"OPTIONS":
             raise wrong_method(exchange, route)
 
@@ -116,6 +120,9 @@ class DataPlane:
     def count_refused(self, refusal: Refusal) -> None:
         """Count what never reached a version."""
         self._counters.counter("shipway_http_refused_total", refusal.error.code).add()
+
+    def _charge(self, caller: str, rows: int) -> None:
+        self.routing.access.charge(caller, rows)
 
     # ---- routes -------------------------------------------------------------------------------
 
@@ -158,7 +165,7 @@ class DataPlane:
         if path.lower().startswith((b"http://", b"https://")):
             path = b"/" + path.split(b"/", 3)[3] if path.count(b"/") > 2 else b"/"
         if path == b"*":
-            return Route((b"OPTIONS",), None, fixed(b"{}").handle)
+            return Route((b"OPTIONS",), DESCRIBE, fixed(b"{}").handle)
         route = self._table.get(path)
         if route is not None:
             return route
@@ -167,7 +174,7 @@ class DataPlane:
         if below and len(parts) in (4, 5, 6, 7) and parts[3]:
             return Route((*GET, *POST), DESCRIBE, partial(self._unknown_model, parts))
         step = "see /v2/models/<model>/infer; administration has a port of its own"
-        raise Refusal(not_here(f"there is nothing at {shown(path)}", step))
+        return nowhere(not_here(f"there is nothing at {shown(path)}", step))
 
     def _ready(self, exchange: Exchange, body: bytes | bytearray) -> None:
         if self.ready and not self.draining:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from shipway.domain.times import Clock
-from shipway.errors import NotAuthorised, ShipwayError, UsageError
-from shipway.security.keys import KeyRecord, KeyRing
-from shipway.serving.access import key_in
+from shipway.errors import MalformedRequest, NotAuthorised, ShipwayError, UsageError
+from shipway.security.callers import Caller
+from shipway.security.keys import KeyRecord
+from shipway.serving.access import Access, Admission, Credentials
 from shipway.serving.http.responses import Refusal
 from shipway.serving.sockets import is_loopback
 from shipway.serving.statuses import error_body
@@ -24,24 +24,26 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-Keys = Callable[[], Sequence[KeyRecord] | None]
+Keys = Callable[[], Sequence[KeyRecord]]
 CALLER = "shipway_caller"
+CERTIFICATE = "shipway_certificate"
 OPEN = frozenset({"/livez", "/readyz"})
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_ONCE = frozenset({b"authorization", b"x-api-key", b"host", b"origin", b"content-type"})
 
 
 class Gatekeeper:
-    """ASGI middleware. *keys* None (as a return) means that authentication is off.
+    """ASGI middleware. *keys* is asked at every request, so that a revoked one is refused at once.
 
     Every request must name this server in ``Host`` when it is bound to loopback (DNS rebinding);
     one that changes something must be JSON and must not come from another site's page.
     """
 
-    def __init__(self, app: Application, *, keys: Keys, host: str, clock: Clock) -> None:
+    def __init__(self, app: Application, *, keys: Keys, admission: Admission, host: str) -> None:
         self._app = app
         self._keys = keys
+        self._admission = admission
         self._local = is_loopback(host)
-        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request in, or answer it here."""
@@ -52,9 +54,13 @@ class Gatekeeper:
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         try:
+            _check_once(scope["headers"])
             self._check_origin(scope["method"], headers)
             if scope["path"] not in OPEN:
-                await self._authenticate(scope, headers)
+                state = scope.setdefault("state", {})
+                state[CALLER] = await asyncio.to_thread(
+                    self._identify, Credentials(headers, state.get(CERTIFICATE))
+                )
         except ShipwayError as error:
             await _refuse(send, Refusal(error))
             return
@@ -86,13 +92,17 @@ class Gatekeeper:
             )
             raise Refusal(error, status=415)
 
-    async def _authenticate(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        records = await asyncio.to_thread(self._keys)
-        if records is None:
-            return
-        text = key_in(headers).decode("latin-1")
-        state = scope.setdefault("state", {})
-        state[CALLER] = KeyRing(records).authenticate(text, self._clock())
+    def _identify(self, credentials: Credentials) -> Caller:
+        keys = self._keys() if self._admission.authentication else ()
+        return Access(keys, self._admission).identify(credentials)
+
+
+def _check_once(headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse headers that decide about the request and came twice: others may read the other."""
+    names = [name.lower() for name, _ in headers]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise MalformedRequest(f"{name.decode()} came twice", next_step="send it once")
 
 
 def _without_port(host: str) -> str:
@@ -109,6 +119,8 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
         (b"content-length", str(len(body)).encode()),
         (b"x-content-type-options", b"nosniff"),
     ]
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="shipway"'))
     await send({"type": "http.response.start", "status": status, "headers": headers})

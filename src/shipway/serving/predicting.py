@@ -28,6 +28,9 @@ from shipway.serving.routes import POST, PREDICT, Handler, Route, Table, shown
 from shipway.serving.routing import Served
 from shipway.serving.statuses import mlflow_error_body
 
+Charge = Callable[[str, int], None]
+"""Counts so many rows for a caller, or raises."""
+
 Decode = Callable[[Exchange, "bytes | bytearray"], Decoded]
 _OIP_TYPES = (b"", b"application/json", b"application/octet-stream")
 _JSON_TYPES = (b"", b"application/json")
@@ -37,9 +40,10 @@ _NEVER = float("inf")
 class Predicting:
     """Makes the predicting routes; all of them end in one batcher."""
 
-    def __init__(self, batcher: Batcher, bounds: Bounds) -> None:
+    def __init__(self, batcher: Batcher, bounds: Bounds, *, charge: Charge) -> None:
         self._batcher = batcher
         self._bounds = bounds
+        self._charge = charge
 
     def of_model(self, name: str, served: Served) -> Table:
         """The routes below the names of one model."""
@@ -88,6 +92,7 @@ class Predicting:
         try:
             decoded = decode(exchange, body)
             self._bounds.check_elements(decoded.rows * len(decoded.columns))
+            self._charge(exchange.caller, decoded.rows)
             exchange.write = decoded.write
             if decoded.timeout_s != _NEVER:
                 due = exchange.received + decoded.timeout_s

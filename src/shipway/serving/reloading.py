@@ -10,7 +10,6 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from time import monotonic, time_ns
 from types import MappingProxyType
 
@@ -18,7 +17,7 @@ from shipway.domain.events import EventSink
 from shipway.errors import PredictionFailed, ShipwayError
 from shipway.inference.predictor import Predictor
 from shipway.registry.records import EndpointState
-from shipway.serving.access import Access
+from shipway.serving.access import Access, Admission
 from shipway.serving.routing import Routing, RoutingSource, RoutingState, Served
 from shipway.serving.status import EndpointStatus
 from shipway.serving.statuses import http_status
@@ -57,8 +56,7 @@ def refresh(
     source: RoutingSource,
     *,
     sink: EventSink,
-    authentication: bool,
-    clock: Callable[[], datetime],
+    admission: Admission,
 ) -> Refreshed:
     """The routing for *state*: what *current* serves already is kept, the rest is loaded.
 
@@ -82,7 +80,7 @@ def refresh(
         )
     kept = {served.predictor for served in endpoints.values()}
     retired = [one.predictor for one in current.endpoints.values() if one.predictor not in kept]
-    access = Access(state.keys, clock) if authentication else None
+    access = Access(state.keys, admission)
     routing = Routing(state.revision, MappingProxyType(endpoints), access)
     return Refreshed(routing, told, tuple(retired))
 
@@ -134,16 +132,14 @@ class Follower:
         install: Callable[[Refreshed], None],
         failed: Callable[[str], None],
         sink: EventSink,
-        authentication: bool,
-        clock: Callable[[], datetime],
+        admission: Admission,
         poll_s: float,
     ) -> None:
         self._open_source = open_source
         self._install = install
         self._failed = failed
         self._sink = sink
-        self._authentication = authentication
-        self._clock = clock
+        self._admission = admission
         self._poll_s = poll_s
         self._routing = Routing()
         self._retry_at = float("inf")
@@ -194,8 +190,7 @@ class Follower:
             state,
             source,
             sink=self._sink,
-            authentication=self._authentication,
-            clock=self._clock,
+            admission=self._admission,
         )
         self._retry_at = monotonic() + _RETRY_S if refreshed.error else float("inf")
         self._routing = refreshed.routing

@@ -20,12 +20,16 @@ DESCRIBE = scope_for(Action.READ_METADATA)
 
 
 class Route(NamedTuple):
-    """What a path does; ``scope`` None means that anybody may ask, ``tell`` forms its errors."""
+    """What a path does; ``scope`` None means that anybody may ask, ``tell`` forms its errors.
+
+    ``nowhere`` marks what does not exist, which is told to nobody but callers.
+    """
 
     methods: tuple[bytes, ...]
     scope: Scope | None
     handle: Handler
     tell: ErrorForm = error_body
+    nowhere: bool = False
 
 
 Table = dict[bytes, Route]
@@ -39,6 +43,11 @@ def fixed(body: bytes, *, scope: Scope | None = DESCRIBE, content_type: bytes = 
 def refused(error: ShipwayError, status: int | None = None, *methods: bytes) -> Route:
     """A route that is known, needs a key like any other, and is not offered."""
     return Route(methods or (*GET, *POST), DESCRIBE, partial(_refuse, error, status))
+
+
+def nowhere(error: ShipwayError) -> Route:
+    """The route of what does not exist: *error*, whatever the method, before any body is read."""
+    return Route((), DESCRIBE, partial(_refuse, error, None), nowhere=True)
 
 
 def not_here(message: str, next_step: str) -> NotFoundError:

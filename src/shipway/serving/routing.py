@@ -66,11 +66,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Routing:
-    """Everything that the data plane looks up. ``access`` None lets anybody in."""
+    """Everything that the data plane looks up. Before anything is known, nobody is let in."""
 
     revision: int = -1
     endpoints: Mapping[str, Served] = field(default_factory=lambda: MappingProxyType({}))
-    access: Access | None = None
+    access: Access = field(default_factory=Access)
 
     def by_name(self) -> dict[str, Served]:
         """What answers for each name that a client may use: endpoints, and models behind them.

@@ -18,6 +18,7 @@ from time import monotonic
 
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import ConflictError, ShipwayError
+from shipway.security.rates import wipe_rates
 from shipway.serving.children import Children, Openings
 from shipway.serving.counters import wipe_counters
 from shipway.serving.launching import Process
@@ -62,6 +63,7 @@ def supervise(
             for path in plan.run.glob(pattern):
                 path.unlink(missing_ok=True)
         wipe_counters(plan.run / METRICS_FOLDER)
+        wipe_rates(plan.run)
         signals = stack.enter_context(Signals.caught())
         children = Children(plan, openings)
         stack.callback(remove_server, plan.run)

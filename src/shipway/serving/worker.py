@@ -15,7 +15,6 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
@@ -23,7 +22,7 @@ import msgspec
 import uvloop
 
 from shipway.domain.events import EventSink, Losses
-from shipway.domain.times import system_clock
+from shipway.serving.access import Access, Admission
 from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
 from shipway.serving.dataplane import DataPlane
@@ -34,7 +33,7 @@ from shipway.serving.http.listening import Listener
 from shipway.serving.http.responses import Responder
 from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.reloading import Follower, Refreshed
-from shipway.serving.routing import RoutingSource
+from shipway.serving.routing import Routing, RoutingSource
 from shipway.serving.status import WorkerStatus, remove_process, write_worker
 from shipway.serving.tls import Certificates, TlsFiles, watch
 
@@ -52,7 +51,7 @@ class WorkerOptions:
     """
 
     run: Path
-    authentication: bool = True
+    admission: Admission = field(default_factory=Admission)
     limits: Limits = field(default_factory=Limits)
     tls: TlsFiles | None = None
     tls_handshake_timeout_s: float = 10.0
@@ -74,7 +73,6 @@ class Worker:
         sink: EventSink,
         options: WorkerOptions,
         losses: Callable[[], Losses] = Losses,
-        clock: Callable[[], datetime] = system_clock,
     ) -> None:
         self._child = child
         self._options = options
@@ -87,6 +85,7 @@ class Worker:
             metrics=options.run / METRICS_FOLDER,
             doors=options.doors,
         )
+        self._plane.install(Routing(access=Access(admission=options.admission)), ready=False)
         self._responder = Responder(options.limits.compress_min_bytes)
         shared = Shared(self._plane, options.limits, self._responder, monotonic)
         connections = self._counters.counter("shipway_connections_total")
@@ -104,8 +103,7 @@ class Worker:
             install=self._install,
             failed=self._failed,
             sink=sink,
-            authentication=options.authentication,
-            clock=clock,
+            admission=options.admission,
             poll_s=options.poll_s,
         )
         self._status = WorkerStatus(pid=os.getpid(), name=child.name)

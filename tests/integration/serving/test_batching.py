@@ -20,9 +20,10 @@ from tests.serving_rig import FakeModel, MemorySink, columns, served
 from shipway.errors import DeadlineExceeded, Overloaded
 from shipway.inference.predictor import Answer, Outcome, Pace, Predictor
 from shipway.runtimes.port import Columns
+from shipway.security.certificates import PeerCertificate
 from shipway.serving.batching import Batcher
 from shipway.serving.counters import CounterFile
-from shipway.serving.http.exchange import Exchange, PeerCertificate
+from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.responses import Responder
 from shipway.serving.protocols.decoded import Decoded, Written
 from shipway.serving.protocols.oip_codec import Codec, Wanted

@@ -40,6 +40,7 @@ def context(
     version: Version,
     *,
     app: Mapping[str, bytes] | None = None,
+    extras: Sequence[str] = (),
     base: str = "python:3.11-slim",
     port: int = 8080,
     force: bool = False,
@@ -50,6 +51,7 @@ def context(
         version=version,
         app={"shipway.toml": b"[model]\n"} if app is None else app,
         export_home=one_file_home,
+        extras=extras,
         base=base,
         port=port,
         force=force,
@@ -76,6 +78,14 @@ def test_context_holds_everything(tmp_path: Path, make_version: MakeVersion) -> 
     wheels = [name for name in names if name.startswith("wheels/")]
     assert len(lock.splitlines()) == len(wheels) == len(made.packages) + 1
     assert all(re.fullmatch(r"\S+==\S+ --hash=sha256:[0-9a-f]{64}", x) for x in lock.splitlines())
+
+
+def test_what_serving_needs_beside_the_model(tmp_path: Path, make_version: MakeVersion) -> None:
+    """Where the settings take tokens, what checks them is installed as well, and not elsewhere."""
+    plain = context(tmp_path / "plain", make_version())
+    taking = context(tmp_path / "taking", make_version(), extras=["jwt"])
+    added = {pin.name for pin in taking.packages} - {pin.name for pin in plain.packages}
+    assert {"joserfc", "cryptography"} <= added
 
 
 def test_dockerfile_is_safe_to_run(tmp_path: Path, make_version: MakeVersion) -> None:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from shipway.errors import NotAuthenticated, NotAuthorised, UsageError
 from shipway.security import keys
-from shipway.security.keys import KeyRecord, KeyRing, issue, parse
+from shipway.security.callers import authorise
+from shipway.security.keys import KeyRecord, KeyRing, caller_of, issue, parse
 from shipway.security.policy import Scope
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -161,12 +162,11 @@ def test_rights() -> None:
     """A key may do what its scopes allow; admin may everything; else the answer names both."""
     _, record = made(scopes=["label", "view"], name="lab")
     _, admin = made(scopes=[Scope.ADMIN])
-    ring = KeyRing([record, admin])
-    ring.authorise(record, "label")
+    authorise(caller_of(record), Scope.LABEL)
     for scope in Scope:
-        ring.authorise(admin, scope)
+        authorise(caller_of(admin), scope)
     with pytest.raises(NotAuthorised, match="has the scope label, view and this needs predict"):
-        ring.authorise(record, Scope.PREDICT)
+        authorise(caller_of(record), Scope.PREDICT)
 
 
 @pytest.mark.parametrize(

@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.serving_rig import make_key
+from tests.issuers import AUDIENCE, local_issuer, token
+from tests.serving_rig import eventually, make_key
 
 from shipway.domain.events import Label
 from shipway.errors import ConflictError, GateRefused, NotFoundError, ShipwayError
 from shipway.registry.records import EndpointChange, EndpointState, Version
+from shipway.security.issuer import Issuer, IssuerOptions
 from shipway.security.keys import KeyRecord
 from shipway.security.policy import Scope
+from shipway.security.tokens import TokenRules
+from shipway.serving.access import Admission
 from shipway.serving.control_routes import Move, make_application
-from shipway.serving.gatekeeper import Gatekeeper
+from shipway.serving.gatekeeper import OPEN, Gatekeeper
 
 STATE = EndpointState(endpoint="late", model="late", live=3, sequence=4)
-JSON = {"Content-Type": "application/json"}
 BODIES = {"/v1/labels": b'{"labels": []}'}
 NEEDS = {
     ("GET", "/metrics"): Scope.VIEW,
@@ -72,13 +74,20 @@ class Door:
     """The application behind its gatekeeper, called without sockets."""
 
     def __init__(
-        self, run: Path, keys: Sequence[KeyRecord] | None = None, host: str = "127.0.0.1"
+        self,
+        run: Path,
+        keys: Sequence[KeyRecord] | None = None,
+        host: str = "127.0.0.1",
+        issuer: Issuer | None = None,
     ) -> None:
         self.services = Services()
         application = make_application(self.services, run)
         self.routes = application.routes
         self._gate = Gatekeeper(
-            application, keys=lambda: keys, host=host, clock=lambda: datetime.now(UTC)
+            application,
+            keys=lambda: keys or (),
+            admission=Admission(authentication=keys is not None, issuer=issuer),
+            host=host,
         )
 
     def ask(
@@ -88,12 +97,14 @@ class Door:
         *,
         key: str = "",
         body: bytes | None = None,
-        headers: dict[str, str] | None = None,
+        headers: dict[str, str] | list[tuple[str, str]] | None = None,
         base: str = "http://127.0.0.1:8081",
     ) -> httpx.Response:
         if body is None:
             body = BODIES.get(path, b"{}") if method not in {"GET", "HEAD"} else b""
-        sent = {**(JSON if method not in {"GET", "HEAD"} else {}), **(headers or {})}
+        sent = httpx.Headers(headers)
+        if method not in {"GET", "HEAD"} and "Content-Type" not in sent:
+            sent["Content-Type"] = "application/json"
         if key:
             sent["Authorization"] = f"Bearer {key}"
 
@@ -132,6 +143,64 @@ def test_nobody_without_a_key(tmp_path: Path) -> None:
             assert reply.status_code == 401, (method, path)
     assert door.ask("GET", "/livez").status_code == 200
     assert door.ask("GET", "/readyz").status_code == 503
+
+
+def test_every_other_way_in(tmp_path: Path) -> None:
+    """No other spelling of any route that there is, and no method in a header, is a way around."""
+    door, _ = locked(tmp_path)
+    walked = {route.path.replace("{endpoint:str}", "late") for route in door.routes}
+    assert {path for _, path in NEEDS} < walked
+    for path in sorted(walked - OPEN):
+        inner = path[1:]
+        for spelling in (
+            f"{path}/", f"//{inner}", path.upper(), f"{path};x", f"{path}?x=/livez", f"{path}%20",
+            f"{path}/..", f"/livez/../{inner}", f"/{inner.replace('/', '%2F')}", f"{path}%00",
+        ):  # fmt: skip
+            for method in ("GET", "HEAD", "OPTIONS", "POST", "TRACE"):
+                headers = {"X-HTTP-Method-Override": "GET", "X-Original-URL": "/livez"}
+                reply = door.ask(method, spelling, headers=headers)
+                assert reply.status_code == 401, (method, spelling)
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+def test_what_is_open_is_open_in_one_spelling(tmp_path: Path, path: str) -> None:
+    """What begins like an open path, or nearly is one, is not open."""
+    door, _ = locked(tmp_path)
+    for spelling in (f"{path}/", f"/{path}", path.upper(), f"{path};x", f"{path}/x", f"{path}%20"):
+        assert door.ask("GET", spelling).status_code == 401, spelling
+
+
+def test_headers_that_came_twice(tmp_path: Path) -> None:
+    """A header that decides about a request and came twice is refused, not chosen from."""
+    door, texts = locked(tmp_path)
+    good = ("Authorization", f"Bearer {texts[Scope.VIEW]}")
+    assert door.ask("GET", "/v1/status", headers=[good]).status_code == 200
+    for other in (("Authorization", "Bearer x"), ("authorization", good[1])):
+        assert door.ask("GET", "/v1/status", headers=[good, other]).status_code == 400
+
+
+def test_tokens_open_it_too(tmp_path: Path) -> None:
+    """The control plane takes the tokens that predictions take, and says who promoted."""
+    with local_issuer() as local:
+        rules = TokenRules(
+            issuer=local.url,
+            audience=AUDIENCE,
+            algorithms=frozenset({"ES256"}),
+            grants={"ml.read": (Scope.VIEW,), "ml.ops": (Scope.ADMIN,)},
+        )
+        issuer = Issuer(IssuerOptions(rules=rules))
+        door = Door(tmp_path, keys=(), issuer=issuer)
+        text = token(local.url)
+        early = door.ask("GET", "/v1/status", key=text)
+        assert (early.status_code, early.headers["retry-after"]) == (503, "1")
+        issuer.start()
+        eventually(lambda: door.ask("GET", "/v1/status", key=text).status_code == 200)
+        promote = "/v1/endpoints/late/promote"
+        assert door.ask("POST", promote, key=text).status_code == 403
+        assert door.ask("POST", promote, key=token(local.url, scope="ml.ops")).status_code == 200
+        (move,) = door.services.moves
+        assert move.by.startswith("'web' (jwt:")
+        issuer.stop()
 
 
 @pytest.mark.parametrize(("method", "path"), NEEDS)

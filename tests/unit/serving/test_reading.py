@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shipway.errors import NotFoundError
+from shipway.security.certificates import PeerCertificate
 from shipway.serving.http.bodies import Room
-from shipway.serving.http.exchange import Exchange, PeerCertificate
+from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.reading import RequestReader
 from shipway.serving.http.responses import Refusal, Responder

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from shipway.errors import DeadlineExceeded, Overloaded
+from shipway.security.certificates import PeerCertificate, peer_certificate
 from shipway.serving.http.bodies import BodyReader, Room
-from shipway.serving.http.exchange import Application, Clock, Exchange, PeerCertificate
+from shipway.serving.http.exchange import Application, Clock, Exchange
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.reading import RequestReader
 from shipway.serving.http.responses import CONTINUE, Refusal, Responder
@@ -42,7 +43,7 @@ class Shared:
 class Connection(asyncio.Protocol):
     """The transport's side of one client; ``deadline`` is when :meth:`expire` is due.
 
-    ``certificate`` is what the client has proved to be (``ssl.SSLSocket.getpeercert``), or None.
+    ``certificate`` is the one that the client has shown and TLS has verified, or None.
     """
 
     def __init__(self, shared: Shared) -> None:
@@ -91,7 +92,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request; one connection too many is told so."""
         self._transport = cast("asyncio.Transport", transport)
-        self.certificate = transport.get_extra_info("peercert") or None
+        self.certificate = peer_certificate(transport.get_extra_info("peercert"))
         connections, limit = self._shared.connections, self._limits.max_connections
         connections.add(self)
         self.deadline = self._clock() + self._limits.header_timeout_s

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from shipway.inference.predictor import Answer, Outcome
+from shipway.security.certificates import PeerCertificate
 from shipway.serving.http.coding import Packer
 from shipway.serving.http.grammar import NO_HEAD, Head
 from shipway.serving.http.responses import Refusal, Responder, refusal_body, refusal_headers
 from shipway.serving.protocols.decoded import JSON, Writer, Written
 from shipway.serving.statuses import ErrorForm, error_body
-
-PeerCertificate = dict[str, object]
-"""A client's certificate, verified, as :meth:`ssl.SSLSocket.getpeercert` tells it."""
 
 
 class Channel(Protocol):

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from shipway.errors import Overloaded, ShipwayError
+from shipway.errors import Overloaded, RateLimited, ShipwayError
 from shipway.serving.protocols.decoded import JSON
 from shipway.serving.statuses import ErrorForm, error_body, http_status
 
@@ -85,7 +85,7 @@ def refusal_headers(refusal: Refusal) -> bytes:
     headers = refusal.headers
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         headers += b'WWW-Authenticate: Bearer realm="shipway"\r\n'
-    if isinstance(refusal.error, Overloaded):
+    if isinstance(refusal.error, Overloaded | RateLimited):
         headers += b"Retry-After: %d\r\n" % max(1, refusal.error.retry_after_s)
     elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers += b"Retry-After: 1\r\n"
