@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from tests.serving_rig import MODEL, FakeModel, served
+from tests.serving_rig import MODEL, FakeModel, PassedTrial, served
 
 from shipway.domain.events import Label, PredictionEvent
 from shipway.errors import ConfigError, ModelFileError
@@ -27,7 +27,7 @@ from shipway.serving.access import Admission
 from shipway.serving.child import read_child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.plan import ServerPlan
-from shipway.serving.routing import LoadedVersion, RoutingState
+from shipway.serving.routing import LoadedVersion, RoutingState, Trial
 from shipway.serving.status import wait_for_workers
 from shipway.serving.supervisor import supervise
 from shipway.serving.tls import TlsFiles
@@ -59,6 +59,10 @@ class FileRegistry:
         data = json.loads(self._path.read_text())
         endpoint = EndpointState(endpoint=MODEL, model=MODEL, **data)
         return RoutingState(revision=data["sequence"], endpoints=(endpoint,))
+
+    def trial(self, endpoint: EndpointState) -> Trial:
+        """One that was passed."""
+        return PassedTrial()
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """A fake model; version 13 cannot be loaded, and 14 takes for ever."""

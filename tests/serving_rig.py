@@ -36,7 +36,7 @@ from shipway.serving.access import Admission
 from shipway.serving.child import Child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
-from shipway.serving.routing import LoadedVersion, RoutingState
+from shipway.serving.routing import LoadedVersion, RoutingState, Trial
 from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import Worker, WorkerOptions
 
@@ -122,6 +122,17 @@ class MemorySink:
         return [event for append in self.appends for event in append]
 
 
+class PassedTrial:
+    """A trial that is over, and was passed."""
+
+    def poll(self) -> bool:
+        """It was passed."""
+        return True
+
+    def abandon(self) -> None:
+        """There is nothing to end."""
+
+
 class MemoryRouting:
     """A routing source whose registry is this object; safe to change from any thread."""
 
@@ -133,6 +144,7 @@ class MemoryRouting:
         self.broken: set[int] = set()
         self.loaded: list[int] = []
         self.models: dict[int, FakeModel] = {}
+        self.trials: dict[int, Trial] = {}
         self.away: Exception | None = None
 
     def promote(self, live: int) -> int:
@@ -166,6 +178,10 @@ class MemoryRouting:
                 endpoints=tuple(self._endpoints.values()),
                 keys=self._keys,
             )
+
+    def trial(self, endpoint: EndpointState) -> Trial:
+        """The one in ``trials``, or one that was passed."""
+        return self.trials.get(endpoint.live or 0, PassedTrial())
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """A fake model; the numbers in ``broken`` cannot be loaded."""

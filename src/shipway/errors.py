@@ -14,8 +14,10 @@
     ├── ModelError            the model cannot be taken in or run          (exit 2, HTTP 500)
     │   ├── ModelFileError        the file is missing, damaged or of an unknown format
     │   ├── PickleRefused         a pickle, and nobody said that it is trusted
+    │   ├── CodeRefused           a model's own code, and nobody said that it is trusted
     │   ├── ModelMismatch         the model and the contract disagree
-    │   └── PredictionFailed      the model raised or answered nonsense
+    │   ├── PredictionFailed      the model raised or answered nonsense
+    │   └── TrialFailed           a version did not get through its trial
     ├── NotFoundError         no such version, endpoint, key, prediction   (exit 2, HTTP 404)
     ├── ConflictError         somebody else changed it first               (exit 2, HTTP 409)
     ├── GateRefused           a verdict forbids the step                   (exit 1, HTTP 409)
@@ -172,6 +174,12 @@ class PickleRefused(ModelError):
     code = "model.pickle-refused"
 
 
+class CodeRefused(ModelError):
+    """Packing a model's own code runs it, and nobody said that this code is trusted."""
+
+    code = "model.code-refused"
+
+
 class ModelMismatch(ModelError):
     """The model's inputs or outputs are not what the contract and the objectives say."""
 
@@ -182,6 +190,12 @@ class PredictionFailed(ModelError):
     """The model raised an error, or answered with something that is not a prediction."""
 
     code = "model.prediction-failed"
+
+
+class TrialFailed(ModelError):
+    """A version crashed, hung or ended in its trial, or is far slower than the one that is live."""
+
+    code = "model.trial-failed"
 
 
 class NotFoundError(ShipwayError):

@@ -38,6 +38,33 @@ class Runs:
         return open, (self.path, "w")
 
 
+def test_code_is_run_only_for_who_says_that_it_is_trusted(project: Project, tmp_path: Path) -> None:
+    """Without --trust-code not one line of it runs, and it is said what that would mean."""
+    trace = tmp_path / "ran"
+    code = f"open({str(trace)!r}, 'w').close()\ndef predict(frame): return frame['age'] / 100\n"
+    (project.folder / "serving.py").write_text(code)
+    for what in ("serving.py:predict", "serving.py"):
+        error = refusal_of(project, "pack", what, says=("packing it runs it", "--trust-code"))
+        assert error["code"] == "model.code-refused"
+    assert not trace.exists()
+    (project.folder / "serving.py").write_text("def predict(frame): return frame['age'] / 100\n")
+    done = project.json("pack", "serving.py:predict", "--trust-code", "--dry-run")
+    assert (done["format"], done["parity"]) == ("python", None)
+
+
+def test_code_must_pin_what_it_needs(project: Project) -> None:
+    """Every line that leaves a version open is named."""
+    (project.folder / "rule").mkdir()
+    (project.folder / "rule" / "serving.py").write_text("def predict(frame): return frame['age']")
+    (project.folder / "rule" / "requirements.txt").write_text("numpy\n# fine\npandas>=2\n")
+    error = refusal_of(
+        project,
+        *("pack", "rule", "--entry", "serving:predict", "--trust-code"),
+        says=("requirements.txt:1", "requirements.txt:3", "name==version"),
+    )
+    assert error["code"] == "model.unreadable"
+
+
 def test_a_pickle_named_otherwise_is_refused_as_well(project: Project) -> None:
     """Content decides: a pickle called .onnx or .txt is still a pickle, and is not opened."""
     content = (project.folder / "model.joblib").read_bytes()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from shipway.runtimes import xgboost as xgboost_runtime
 from shipway.runtimes.conversion import Way, convert
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import Model
+from shipway.runtimes.sources import MAIN_FILE, archive
 
 ROWS = 300
 NAMES = ("hour", "distance", "gust")
@@ -131,12 +134,39 @@ def _onnx_columns(columns: dict[str, NDArray[Any]]) -> Case:
     return Case(spec, convert(model, spec, Way(double=True)), model.predict_proba(frame))
 
 
+_CODE = """
+import numpy as np
+
+class Model:
+    def __init__(self, files):
+        with np.load(files / "weights.npz") as weights:
+            self.weights, self.bias = weights["weights"], float(weights["bias"])
+
+    def predict(self, frame):
+        rows = np.column_stack([frame["hour"], frame["distance"], np.nan_to_num(frame["gust"])])
+        return 1 / (1 + np.exp(-(rows @ self.weights + self.bias)))
+"""
+
+
+def _python(columns: dict[str, NDArray[Any]]) -> Case:
+    weights, bias = np.array([0.25, 0.0001, 0.05]), -3.5
+    buffer = io.BytesIO()
+    np.savez(buffer, weights=weights, bias=bias)
+    data = archive({"serving.py": _CODE.encode(), "weights.npz": buffer.getvalue()})
+    gust = np.nan_to_num(columns["gust"])
+    rows = np.column_stack([columns["hour"], columns["distance"], gust])
+    late = 1 / (1 + np.exp(-(rows @ weights + bias)))
+    spec = _spec("python", MAIN_FILE, entry="serving:Model")
+    return Case(spec, data, np.column_stack([1 - late, late]))
+
+
 _CASES: dict[str, Callable[[dict[str, NDArray[Any]]], Case]] = {
     "onnx of one matrix": _onnx,
     "onnx of columns": _onnx_columns,
     "sklearn": _sklearn,
     "lightgbm": _lightgbm,
     "xgboost": _xgboost,
+    "python": _python,
 }
 
 
@@ -159,8 +189,9 @@ class TestRuntime:
         return cases[runtime]
 
     @pytest.fixture
-    def model(self, case: Case, tmp_path: Path) -> Model:
-        return case.load(tmp_path)
+    def model(self, case: Case, tmp_path: Path) -> Iterator[Model]:
+        with closing(case.load(tmp_path)) as model:
+            yield model
 
     def test_answers_as_the_library_does(
         self, case: Case, model: Model, columns: dict[str, NDArray[Any]]

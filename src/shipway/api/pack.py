@@ -49,13 +49,17 @@ def pack(
     model: Path,
     *,
     trust_pickle: bool = False,
+    trust_code: bool = False,
+    entry: str | None = None,
+    requirements: Path | None = None,
     data: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Candidate, PackResult]:
-    """Make the file *model* ready without publishing it.
+    """Make the file *model*, or the code at it, ready without publishing it.
 
     The model is converted to ONNX where that is proved to answer the same on up to 5,000 real
     rows of the training table (or of *data*), and kept in a safe format of its library otherwise.
+    Code is taken in as it is, with what *requirements* pins; *entry* names what predicts.
 
     Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in and
     :class:`~shipway.errors.DataError` for rows that break the contract.
@@ -73,6 +77,9 @@ def pack(
             threshold=objectives.decision_threshold(),
             positive=objectives.positive,
             trust_pickle=trust_pickle,
+            trust_code=trust_code,
+            entry=entry,
+            requirements=requirements,
         )
         task.advance(1)
     candidate = _candidate(project, packed, source, table, table_path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from shipway.bootstrap.predictors import prove
+from shipway.bootstrap.granted import process_limits
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.trials import Trials, opponent
 from shipway.domain.names import check_name
 from shipway.rollout import switch
 from shipway.serving.status import wait_for_workers
@@ -39,21 +40,26 @@ def promote(
 ) -> Switched:
     """Route the endpoint to *version* (the newest by default), as its latest gate allows.
 
-    The version is verified, loaded and warmed up here first: one that does not load changes
-    nothing. With *force* and a *reason* a version goes live against its verdict, and the
-    history says so. Returns when every worker of a running server answers with it.
+    The version is verified, loaded and warmed up in a process of its own first: one that does
+    not get through that changes nothing. With *force* and a *reason* a version goes live against
+    its verdict, and the history says so. Returns when every worker of a running server answers
+    with it.
 
     Raises :class:`~shipway.errors.GateRefused` without a passed gate,
     :class:`~shipway.errors.ModelError` or :class:`~shipway.errors.IntegrityError` for a version
-    that does not load, :class:`~shipway.errors.ConflictError` when somebody else was faster.
+    that does not get through its trial, :class:`~shipway.errors.ConflictError` when somebody else
+    was faster.
     """
     order = _order(project, endpoint, reason)
-    chosen = project.registry.resolve(version or "latest", project.model)
+    registry = project.registry
+    chosen = registry.resolve(version or "latest", project.model)
     made = switch.promote(
-        project.registry,
+        registry,
         chosen,
         order,
-        prove=lambda candidate: prove(project.registry, candidate),
+        prove=lambda candidate: _trials(project).run(
+            registry, candidate, against=opponent(registry, order.endpoint, candidate)
+        ),
         force=force,
         dry_run=dry_run,
     )
@@ -80,11 +86,15 @@ def rollback(
         project.registry,
         project.model,
         order,
-        prove=lambda candidate: prove(project.registry, candidate),
+        prove=lambda candidate: _trials(project).run(project.registry, candidate),
         to=project.registry.resolve(to, project.model) if to else None,
         dry_run=dry_run,
     )
     return _switched(project, made, dry_run=dry_run)
+
+
+def _trials(project: Project) -> Trials:
+    return Trials(project.home.absolute(), process_limits(project.settings.serve), project.environ)
 
 
 def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:

@@ -10,8 +10,9 @@ from pathlib import Path
 from shipway.bootstrap.admission import admitting
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.keys import all_keys, read_keys_file
-from shipway.bootstrap.predictors import contract_of, prove
+from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.processes import ProcessPlan, run_child
+from shipway.bootstrap.trials import Trials, opponent
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, UsageError
@@ -22,6 +23,7 @@ from shipway.registry.current import open_current
 from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.rollout import switch
+from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
 from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
@@ -36,6 +38,7 @@ class Services:
     labels: LabelLog
     run: Path
     model: str
+    limits: ProcessLimits = DEFAULT_LIMITS
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
@@ -74,18 +77,25 @@ class Services:
             reason=move.reason,
             expected=move.expected,
         )
+        trials = Trials(self.run.parent, self.limits)
         chosen = registry.resolve(move.version, model) if move.version else None
         if move.action == "promote":
             made = switch.promote(
                 registry,
                 chosen or registry.resolve("latest", model),
                 order,
-                prove=lambda version: prove(registry, version),
+                prove=lambda version: trials.run(
+                    registry, version, against=opponent(registry, move.endpoint, version)
+                ),
                 force=move.force,
             )
         elif move.action == "rollback":
             made = switch.rollback(
-                registry, model, order, prove=lambda version: prove(registry, version), to=chosen
+                registry,
+                model,
+                order,
+                prove=lambda version: trials.run(registry, version),
+                to=chosen,
             )
         else:
             raise UsageError(
@@ -128,7 +138,11 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             return all_keys(registry, mounted)
 
         services = Services(
-            registry, LabelLog(plan.home_path / "labels"), run=plan.run, model=plan.model
+            registry,
+            LabelLog(plan.home_path / "labels"),
+            run=plan.run,
+            model=plan.model,
+            limits=plan.process_limits,
         )
         options = ControlOptions(
             run=plan.run,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 from shipway.contract import odcs
@@ -14,6 +13,7 @@ from shipway.inference.predictor import Predictor, ServedVersion
 from shipway.registry.records import Manifest, Version
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
+from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 
 CONTRACT_IN_VERSION = "contract.yaml"
 SETTINGS_IN_VERSION = "shipway.toml"
@@ -38,7 +38,11 @@ def contract_of(registry: Registry, version: Version) -> Contract:
 
 
 def predictor_of(
-    registry: Registry, version: Version, *, sink: EventSink | None = None
+    registry: Registry,
+    version: Version,
+    *,
+    sink: EventSink | None = None,
+    limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> Predictor:
     """A predictor of *version*, every file of it verified on the way.
 
@@ -53,7 +57,7 @@ def predictor_of(
         number=version.number,
         digest=version.digest,
     )
-    return predictor_from(served, files, sink=sink)
+    return predictor_from(served, files, sink=sink, limits=limits)
 
 
 def served_version(
@@ -84,18 +88,16 @@ def _latency_p99_s(manifest: Manifest) -> float | None:
 
 
 def predictor_from(
-    served: ServedVersion, files: Mapping[str, Path], *, sink: EventSink | None = None
+    served: ServedVersion,
+    files: Mapping[str, Path],
+    *,
+    sink: EventSink | None = None,
+    limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> Predictor:
     """A predictor of *served*, its model loaded from verified *files*."""
-    model = load_model(served.spec, files)
+    model = load_model(served.spec, files, limits=limits)
     try:
         return Predictor(served, model, sink or NoEvents(), clock_ns=time.time_ns)
     except BaseException:
         model.close()
         raise
-
-
-def prove(registry: Registry, version: Version) -> None:
-    """Verify, load and warm up *version*, and let go of it; raises if any of that fails."""
-    with closing(predictor_of(registry, version)) as predictor:
-        predictor.warm_up()

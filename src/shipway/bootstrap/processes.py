@@ -17,12 +17,14 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.bootstrap.granted import process_limits
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.platforms import doors, on_platform
 from shipway.config.auth import AuthSettings
 from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
+from shipway.runtimes.port import ProcessLimits
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
@@ -64,6 +66,11 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     def tls(self) -> TlsFiles | None:
         """Whether TLS is spoken, and with which files."""
         return tls_files(self.serve)
+
+    @property
+    def process_limits(self) -> ProcessLimits:
+        """What is granted to trials, and to models that run in processes of their own."""
+        return process_limits(self.serve)
 
     @property
     def limits(self) -> Limits:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from shipway.bootstrap.keys import all_keys, read_keys_file
 from shipway.bootstrap.predictors import contract_in, served_version
+from shipway.bootstrap.trials import Trials, VersionTrial, opponent
 from shipway.errors import NotFoundError
 from shipway.registry.current import open_current
-from shipway.registry.records import EndpointState
+from shipway.registry.records import EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
+from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
 from shipway.serving.routing import LoadedVersion, RoutingState
 
@@ -21,6 +23,7 @@ class RegistryRouting:
     """A routing source over a registry, with keys added; ``threads`` are for one prediction."""
 
     registry: Registry
+    trials: Trials
     extra_keys: tuple[KeyRecord, ...] = ()
     threads: int = 1
 
@@ -36,14 +39,15 @@ class RegistryRouting:
             keys=all_keys(self.registry, self.extra_keys),
         )
 
+    def trial(self, endpoint: EndpointState) -> VersionTrial:
+        """The trial of the live version of *endpoint*, begun or remembered."""
+        version = self._live(endpoint)
+        against = opponent(self.registry, endpoint.endpoint, version, before=endpoint.sequence)
+        return self.trials.begin(version, against=against)
+
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """The live version of *endpoint*, every byte verified, its model loaded."""
-        if endpoint.live is None:
-            raise NotFoundError(
-                f"nothing is live on {endpoint.endpoint!r}",
-                next_step="promote a version: `shipway promote`",
-            )
-        version = self.registry.version(endpoint.model, endpoint.live)
+        version = self._live(endpoint)
         files = self.registry.open_files(version)
         served = served_version(
             version.manifest,
@@ -53,14 +57,31 @@ class RegistryRouting:
             digest=version.digest,
         )
         return LoadedVersion(
-            served=served, model=load_model(served.spec, files, threads=self.threads)
+            served=served,
+            model=load_model(served.spec, files, threads=self.threads, limits=self.trials.limits),
+            warmed=lambda pace: self.trials.remember(version, pace),
         )
+
+    def _live(self, endpoint: EndpointState) -> Version:
+        if endpoint.live is None:
+            raise NotFoundError(
+                f"nothing is live on {endpoint.endpoint!r}",
+                next_step="promote a version: `shipway promote`",
+            )
+        return self.registry.version(endpoint.model, endpoint.live)
 
     def close(self) -> None:
         """Close the registry."""
         self.registry.close()
 
 
-def open_routing(home: Path, keys_file: Path | None, *, threads: int = 1) -> RegistryRouting:
+def open_routing(
+    home: Path,
+    keys_file: Path | None,
+    *,
+    threads: int = 1,
+    limits: ProcessLimits = DEFAULT_LIMITS,
+) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
-    return RegistryRouting(open_current(home), tuple(read_keys_file(keys_file)), threads)
+    keys = tuple(read_keys_file(keys_file))
+    return RegistryRouting(open_current(home), Trials(home, limits), keys, threads)

@@ -28,7 +28,10 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
         return run_worker(
             child,
             open_source=lambda: open_routing(
-                plan.home_path, plan.keys_file, threads=plan.serve.threads
+                plan.home_path,
+                plan.keys_file,
+                threads=plan.serve.threads,
+                limits=plan.process_limits,
             ),
             sink=journal,
             options=WorkerOptions(

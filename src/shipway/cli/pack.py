@@ -17,13 +17,27 @@ if TYPE_CHECKING:
 
 
 def pack(
-    model: Annotated[Path, Parameter(help="The model file: onnx, joblib, pickle, txt, ubj ...")],
+    model: Annotated[
+        Path,
+        Parameter(help="A model file (onnx, joblib, txt, ubj ...), file.py:Name, or a folder."),
+    ],
     /,
     *,
     trust_pickle: Annotated[
         bool,
         Parameter(help="Open a pickle or joblib file. It can run any code: only if you made it."),
     ] = False,
+    trust_code: Annotated[
+        bool,
+        Parameter(help="Run the model's own code. It can do anything: only if you trust it."),
+    ] = False,
+    entry: Annotated[
+        str | None, Parameter(help="The class or function that predicts, in a folder: module:name.")
+    ] = None,
+    requirements: Annotated[
+        Path | None,
+        Parameter(help="What the code needs, pinned; its requirements.txt by default."),
+    ] = None,
     data: Annotated[
         Path | None, Parameter(help="The rows to prove it on; data.train by default.")
     ] = None,
@@ -33,7 +47,8 @@ def pack(
     """Make a model file a version: converted, proved equal, published.
 
     The model becomes ONNX where it is proved to answer the same on real rows, and stays in a
-    safe format of its own library otherwise. A version never changes; its lineage says what it
+    safe format of its own library otherwise. A class or function of your own is kept as source,
+    and runs in a process without secrets. A version never changes; its lineage says what it
     was made from.
     """
     from shipway.api.pack import pack as make
@@ -42,9 +57,18 @@ def pack(
     output = options.output()
     if trust_pickle:
         output.warn("opening a pickle runs the code in it; --trust-pickle says that you made it")
+    if trust_code:
+        output.warn("packing code runs it; --trust-code says that you trust it")
     with options.open() as project:
         candidate, result = make(
-            project, model, trust_pickle=trust_pickle, data=data, progress=output.progress
+            project,
+            model,
+            trust_pickle=trust_pickle,
+            trust_code=trust_code,
+            entry=entry,
+            requirements=requirements,
+            data=data,
+            progress=output.progress,
         )
         if not dry_run:
             result = msgspec.structs.replace(result, version=publish(project, candidate).version)

@@ -301,6 +301,28 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra=_ADVANCED,
         ),
     ] = 1.0
+    load_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="time within which a version must be loaded and warmed up in its trial",
+            extra=_ADVANCED,
+        ),
+    ] = 60.0
+    model_timeout_s: Annotated[
+        Seconds,
+        Meta(
+            description="time within which a model's own code must answer one call; then its"
+            " process is replaced",
+            extra=_ADVANCED,
+        ),
+    ] = 10.0
+    model_memory_bytes: Annotated[
+        Annotated[int, Meta(ge=64 << 20, le=1 << 50)] | None,
+        Meta(
+            description="address space of the process of a trial, or of a model's own code",
+            extra={**_ADVANCED, "default": "the memory of the machine, at least 4 GiB"},
+        ),
+    ] = None
     drain_wait_s: Annotated[
         NotNegativeSeconds,
         Meta(

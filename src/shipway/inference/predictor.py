@@ -25,7 +25,7 @@ from shipway.domain.model import ModelSpec
 from shipway.domain.names import prediction_id
 from shipway.errors import PredictionFailed, ShipwayError
 from shipway.inference.decision import Decided, DecisionRule, not_a_prediction, predict_columns
-from shipway.runtimes.port import Columns, Model
+from shipway.runtimes.port import Columns, Model, Stalling
 
 _NOTHING: Mapping[str, int] = {}
 _PACED_ROWS = (32, 256)
@@ -129,7 +129,8 @@ class Predictor:
     """Answers requests with one version of one model, and keeps an event of each.
 
     ``status_of`` gives the status that an error is recorded with; the transport owns that table.
-    Call it from one thread at a time. ``pace`` is known after :meth:`warm_up`.
+    Call it from one thread at a time. ``pace`` is known after :meth:`warm_up`;
+    ``may_stall`` says that a call may take far longer than that.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class Predictor:
             served.spec, threshold=served.threshold, positive=served.positive
         )
         self.pace = Pace()
+        self.may_stall = isinstance(model, Stalling) and model.may_stall
         self._checker = RequestChecker(served.contract)
         self._together = BatchChecker(served.contract, self._checker)
         self._model = model

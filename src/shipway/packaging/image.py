@@ -15,6 +15,10 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path, PurePosixPath
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from shipway.domain.model import ModelSpec
 from shipway.domain.names import check_name
 from shipway.durable import storing
 from shipway.errors import EnvironmentFailure, UsageError
@@ -31,6 +35,7 @@ from shipway.packaging.own_wheel import write_wheel
 from shipway.packaging.references import check_base_image, check_tag
 from shipway.packaging.rendering import render
 from shipway.registry.records import Version
+from shipway.runtimes.requirements import check_installed
 
 USER = "10001:10001"
 """Numeric, so that Kubernetes' runAsNonRoot can see that it is not root."""
@@ -43,8 +48,9 @@ _LIBRARIES = {
     "sklearn": "sklearn",
     "lightgbm": "lightgbm",
     "xgboost": "xgboost",
+    "python": "shipway.runtimes.python",
 }
-_NEED_OPENMP = frozenset({"lightgbm", "xgboost"})
+_NEED_OPENMP = ("lightgbm", "xgboost", "xgboost-cpu")
 _TOOLS: Mapping[str, tuple[str, ...]] = {
     "docker": ("docker", "build"),
     "podman": ("podman", "build"),
@@ -104,7 +110,7 @@ def build_context(
     wanted = ["serve", *({spec_format} & offered), *extras]
     ours = _OUR_FIRST_WORDS.encode()
     with storing(out), replacing(out, marker="Dockerfile", begins=ours, force=force) as folder:
-        pins = installed_closure("shipway", wanted)
+        pins = _pins(version.manifest.spec, wanted)
         wheels = folder / "wheels"
         wheels.mkdir()
         fetch_wheels(pins, wheels, wheelhouse=wheelhouse, run=run)
@@ -144,6 +150,17 @@ def build(context: Path, *, tool: str, tag: str, run: Run = run_program) -> str:
     return tag
 
 
+def _pins(spec: ModelSpec, extras: Sequence[str]) -> tuple[Pin, ...]:
+    """What the server needs, and what the model's own code does, with all that these need."""
+    pins = set(installed_closure("shipway", extras))
+    if spec.format == "python":
+        check_installed(spec.library)
+        for needed in map(Requirement, spec.library):
+            pins.add(Pin(canonicalize_name(needed.name), distribution(needed.name).version))
+            pins.update(installed_closure(needed.name, sorted(needed.extras)))
+    return tuple(sorted(pins))
+
+
 def _python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -166,13 +183,14 @@ def _checked_values(version: Version, base: str, port: int) -> dict[str, object]
             f"images are not made for models of the format {spec_format[:100]!r}",
             next_step=f"pack the model as one of {', '.join(_LIBRARIES)}",
         )
+    libraries = {spec_format, *version.manifest.spec.library}
     model = check_name(version.model, what="model name")
     return {
         "base": base,
         "digest": version.digest,
         "library": _LIBRARIES[spec_format],
         "model": model,
-        "needs_openmp": spec_format in _NEED_OPENMP,
+        "needs_openmp": next((one for one in _NEED_OPENMP if one in libraries), ""),
         "number": int(version.number),
         "platform": f"{platform.system()} {platform.machine()}",
         "port": int(port),

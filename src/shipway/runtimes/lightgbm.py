@@ -15,7 +15,7 @@ from shipway.domain.events import Scalar
 from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage, ModelFileError
 from shipway.runtimes.answers import checked, codes, foreign, rows_of
-from shipway.runtimes.port import Columns, Facts, Model
+from shipway.runtimes.port import DEFAULT_LIMITS, Columns, Facts, Model, ProcessLimits
 from shipway.runtimes.values import plain_parameters
 from shipway.runtimes.versions import check_version
 
@@ -63,7 +63,13 @@ def preload() -> None:
     import lightgbm  # noqa: F401
 
 
-def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+def load(
+    spec: ModelSpec,
+    files: Mapping[str, Path],
+    *,
+    threads: int = 1,
+    limits: ProcessLimits = DEFAULT_LIMITS,
+) -> Model:
     """The model in the text file that *spec* names."""
     check_version(spec, "lightgbm", "lightgbm")
     return wrap(read(files[spec.main_file].read_bytes()), spec, threads=threads)

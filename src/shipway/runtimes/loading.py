@@ -10,16 +10,23 @@ from typing import cast
 
 from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage, ModelFileError
-from shipway.runtimes.port import Loader, Model
+from shipway.runtimes.port import DEFAULT_LIMITS, Loader, Model, ProcessLimits
 
 ENTRY_POINTS = "shipway.runtimes"
 
 
-def load_model(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+def load_model(
+    spec: ModelSpec,
+    files: Mapping[str, Path],
+    *,
+    threads: int = 1,
+    limits: ProcessLimits = DEFAULT_LIMITS,
+) -> Model:
     """The model that *spec* describes, from *files* whose digests were verified.
 
     ``threads`` is how many one prediction may use; 1 suits a server, whose workers share the
-    cores. Raises :class:`~shipway.errors.ModelFileError` and
+    cores. ``limits`` hold for a model that runs in a process of its own. Raises
+    :class:`~shipway.errors.ModelFileError` and
     :class:`~shipway.errors.MissingPackage`.
     """
     if spec.main_file not in files:
@@ -29,7 +36,7 @@ def load_model(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) 
             next_step="open the version through the registry, which gives all of them",
         )
     try:
-        return _loader(spec.format)(spec, files, threads=threads)
+        return _loader(spec.format)(spec, files, threads=threads, limits=limits)
     except OSError as error:
         raise ModelFileError(
             f"{spec.main_file!r} cannot be read: {error.strerror or error}",

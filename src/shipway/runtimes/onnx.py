@@ -19,7 +19,7 @@ from shipway.contract.block import Block
 from shipway.domain.model import Kind, ModelSpec
 from shipway.errors import MissingPackage, ModelFileError, PredictionFailed, ShipwayError
 from shipway.runtimes.answers import checked, failed, rows_of
-from shipway.runtimes.port import Columns, Model
+from shipway.runtimes.port import DEFAULT_LIMITS, Columns, Model, ProcessLimits
 
 MAIN_FILE = "model.onnx"
 MISSING_STRING = "\ufdd0missing"
@@ -151,7 +151,13 @@ class OnnxModel:
         return np.array([self._missing if one is None else one for one in given], dtype=object)
 
 
-def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+def load(
+    spec: ModelSpec,
+    files: Mapping[str, Path],
+    *,
+    threads: int = 1,
+    limits: ProcessLimits = DEFAULT_LIMITS,
+) -> Model:
     """The graph in the file that *spec* names."""
     return OnnxModel(spec, Session(files[spec.main_file].read_bytes(), threads=threads))
 

@@ -27,8 +27,10 @@ from shipway.runtimes.conversion import NotConvertible, convert, layout_of, ways
 from shipway.runtimes.detection import Format, read_model_file
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.matching import match_classes, match_columns
+from shipway.runtimes.own_code import take_code
 from shipway.runtimes.parity import Comparison, Rule, compare, differing_probe
 from shipway.runtimes.port import Columns, Facts, Library, Model, Packed, SourceInfo
+from shipway.runtimes.sources import is_source
 from shipway.runtimes.unpickling import unpickle
 from shipway.runtimes.versions import installed
 
@@ -45,17 +47,33 @@ def pack(
     threshold: float | None,
     positive: str | None,
     trust_pickle: bool = False,
+    trust_code: bool = False,
+    entry: str | None = None,
+    requirements: Path | None = None,
 ) -> tuple[Packed, SourceInfo]:
     """Make the model file at *path* ready to publish, proved on the rows of *sample*.
 
     *sample* holds the contract's features as ``CompiledContract.encode`` gives them. *threshold*
     and *positive* (the text of a class, the last one by default) say what a flipped decision is.
+    A *path* to code (``serving.py:Model``, or a folder with *entry* and *requirements*) is taken
+    in as it is, if it is trusted.
 
-    Raises :class:`~shipway.errors.PickleRefused`, :class:`~shipway.errors.ModelFileError`,
+    Raises :class:`~shipway.errors.PickleRefused`, :class:`~shipway.errors.CodeRefused`,
+    :class:`~shipway.errors.ModelFileError`,
     :class:`~shipway.errors.ModelMismatch` with every difference from the contract,
     :class:`~shipway.errors.MissingPackage`, and :class:`~shipway.errors.PredictionFailed` if the
     original itself cannot answer the rows.
     """
+    if is_source(path):
+        return take_code(
+            path,
+            contract,
+            sample,
+            entry=entry,
+            requirements=requirements,
+            positive=positive,
+            trusted=trust_code,
+        )
     data, found = read_model_file(path)
     if found is Format.ONNX:
         packed = exported.take_in(data, contract, sample, positive=positive)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -36,11 +36,36 @@ class Model(Protocol):
         """Give back what the model holds; predicting afterwards is an error."""
 
 
+@runtime_checkable
+class Stalling(Protocol):
+    """A model that says of itself that a call may take as long as its limits allow.
+
+    However fast it is at its warm-up, it is called where nobody else waits for it.
+    """
+
+    may_stall: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLimits:
+    """What is granted to a model that runs in a process of its own.
+
+    ``memory_bytes`` bounds its address space; None is the memory of the machine.
+    """
+
+    load_timeout_s: float = 60.0
+    answer_timeout_s: float = 10.0
+    memory_bytes: int | None = None
+
+
+DEFAULT_LIMITS = ProcessLimits()
+
+
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """A model made ready to publish: its files, how to load them, and the proof that it is one.
 
     ``notes`` say in plain words what was chosen and why (why not ONNX, for one). ``parity`` is
-    None only where there is no original to compare with: a file that came as ONNX.
+    None only where there is no original to compare with: a file that came as ONNX, or code.
     """
 
     spec: ModelSpec
@@ -65,10 +90,18 @@ class SourceInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Loader(Protocol):
     """How a runtime is found: the ``shipway.runtimes`` entry points name callables of this form."""
 
-    def __call__(self, spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+    def __call__(
+        self,
+        spec: ModelSpec,
+        files: Mapping[str, Path],
+        *,
+        threads: int = 1,
+        limits: ProcessLimits = DEFAULT_LIMITS,
+    ) -> Model:
         """Load *spec* from verified *files* (name in the manifest to path on disk).
 
-        ``threads`` is how many one prediction may use. Raises
+        ``threads`` is how many one prediction may use, ``limits`` hold for a model that runs in
+        a process of its own; others leave them. Raises
         :class:`~shipway.errors.ModelFileError` for bytes that are not the model promised and
         :class:`~shipway.errors.MissingPackage` where the library is not there.
         """

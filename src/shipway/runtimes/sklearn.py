@@ -21,7 +21,7 @@ from shipway.errors import MissingPackage, ModelFileError, ModelMismatch
 from shipway.runtimes import lightgbm, xgboost
 from shipway.runtimes.answers import checked, foreign, rows_of
 from shipway.runtimes.archives import canonical_archive
-from shipway.runtimes.port import Columns, Facts, Model
+from shipway.runtimes.port import DEFAULT_LIMITS, Columns, Facts, Model, ProcessLimits
 from shipway.runtimes.safety import check_trees, trusted_types
 from shipway.runtimes.values import plain_parameters, plain_scalar
 from shipway.runtimes.versions import check_version
@@ -93,7 +93,13 @@ def preload() -> None:
     import skops.io  # noqa: F401
 
 
-def load(spec: ModelSpec, files: Mapping[str, Path], *, threads: int = 1) -> Model:
+def load(
+    spec: ModelSpec,
+    files: Mapping[str, Path],
+    *,
+    threads: int = 1,
+    limits: ProcessLimits = DEFAULT_LIMITS,
+) -> Model:
     """The estimator in the skops file that *spec* names."""
     for library in spec.library:
         check_version(spec, library, "sklearn" if library == "scikit-learn" else library)

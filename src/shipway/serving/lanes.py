@@ -152,7 +152,7 @@ class Lane:
 
     def runs_inline(self, batch: Batch) -> bool:
         """Whether *batch* is done so soon that handing it to a thread would cost more."""
-        return self.pace.seconds(batch.rows) <= INLINE_S
+        return not self.predictor.may_stall and self.pace.seconds(batch.rows) <= INLINE_S
 
     def _most_rows(self) -> float:
         rate = self.pace.rows_per_s

@@ -1,7 +1,8 @@
-"""Following the registry: load, verify, warm up, then route; never the other way round.
+"""Following the registry: verify, load, warm up, then route; never the other way round.
 
-It runs in a thread of its own so that loading a version holds up nobody. A version that cannot
-be loaded leaves the one before it in place, and the worker's status says why.
+It runs in a thread of its own so that it holds up nobody. Once a worker answers, a version is
+tried out in another process before it is loaded here (``arriving``); one that does not get
+through leaves the version before it in place, and the worker's status says why.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from shipway.errors import PredictionFailed, ShipwayError
 from shipway.inference.predictor import Predictor
 from shipway.registry.records import EndpointState
 from shipway.serving.access import Access, Admission
+from shipway.serving.arriving import Arrivals, Outcome
 from shipway.serving.routing import Routing, RoutingSource, RoutingState, Served
 from shipway.serving.status import EndpointStatus
 from shipway.serving.statuses import http_status
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 5.0
+_ARRIVING_POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,61 +53,16 @@ class Refreshed:
         )
 
 
-def refresh(
-    current: Routing,
-    state: RoutingState,
-    source: RoutingSource,
-    *,
-    sink: EventSink,
-    admission: Admission,
-) -> Refreshed:
-    """The routing for *state*: what *current* serves already is kept, the rest is loaded.
+def warm(wanted: EndpointState, source: RoutingSource, sink: EventSink) -> Predictor:
+    """The live version of *wanted*, loaded and warmed up; raises nothing but ShipwayError.
 
     Whatever a version does when it is loaded, except ending the process, ends here.
     """
-    endpoints: dict[str, Served] = {}
-    told: dict[str, EndpointStatus] = {}
-    for wanted in state.endpoints:
-        before = current.endpoints.get(wanted.endpoint)
-        error = ""
-        served: Served | None = None
-        if wanted.live is not None:
-            served, error = _served(wanted, before, source, sink)
-        if served is not None:
-            endpoints[wanted.endpoint] = served
-        told[wanted.endpoint] = EndpointStatus(
-            model=wanted.model,
-            live=None if served is None else served.predictor.served.number,
-            sequence=wanted.sequence,
-            error=error,
-        )
-    kept = {served.predictor for served in endpoints.values()}
-    retired = [one.predictor for one in current.endpoints.values() if one.predictor not in kept]
-    access = Access(state.keys, admission)
-    routing = Routing(state.revision, MappingProxyType(endpoints), access)
-    return Refreshed(routing, told, tuple(retired))
-
-
-def _served(
-    wanted: EndpointState, before: Served | None, source: RoutingSource, sink: EventSink
-) -> tuple[Served | None, str]:
-    if before is not None:
-        serves = before.predictor.served
-        if (serves.model, serves.number) == (wanted.model, wanted.live):
-            return Served(wanted, before.predictor, before.codec, before.metadata), ""
-    try:
-        return Served.of(wanted, _load(wanted, source, sink)), ""
-    except ShipwayError as error:
-        _log.error("cannot load %s@%s: %s", wanted.model, wanted.live, error)
-        return before, f"{error.message} [{error.code}]"
-
-
-def _load(wanted: EndpointState, source: RoutingSource, sink: EventSink) -> Predictor:
     try:
         loaded = source.load(wanted)
         try:
             predictor = Predictor(loaded.served, loaded.model, sink, time_ns, status_of=http_status)
-            predictor.warm_up()
+            loaded.warmed(predictor.warm_up())
         except BaseException:
             loaded.model.close()
             raise
@@ -142,6 +100,8 @@ class Follower:
         self._admission = admission
         self._poll_s = poll_s
         self._routing = Routing()
+        self._told: dict[str, EndpointStatus] = {}
+        self._arrivals = Arrivals()
         self._retry_at = float("inf")
         self._broken = False
         self._stopping = threading.Event()
@@ -170,7 +130,8 @@ class Follower:
             except Exception as error:  # an outermost loop: a worker that follows no more is lost
                 _log.exception("cannot follow the registry")
                 self._report(f"{type(error).__name__}: {error}")
-            self._stopping.wait(self._poll_s)
+            self._stopping.wait(_ARRIVING_POLL_S if self._arrivals.expecting else self._poll_s)
+        self._arrivals.keep_only(())
         for served in self._routing.endpoints.values():
             served.predictor.close()
         if source is not None:
@@ -182,18 +143,76 @@ class Follower:
 
     def _look(self, source: RoutingSource) -> None:
         due = monotonic() >= self._retry_at
-        if source.revision() == self._routing.revision and not due:
+        if due:
+            self._arrivals.forget_failures()
+        moved = self._arrivals.moved()
+        if source.revision() == self._routing.revision and not due and not moved:
             return
-        state = source.state()
-        refreshed = refresh(
-            self._routing,
-            state,
-            source,
-            sink=self._sink,
-            admission=self._admission,
-        )
+        refreshed = self._refresh(source.state(), source)
         self._retry_at = monotonic() + _RETRY_S if refreshed.error else float("inf")
-        self._routing = refreshed.routing
+        self._routing, self._told = refreshed.routing, refreshed.endpoints
         self._install(refreshed)
         for predictor in refreshed.retired:
             predictor.close()
+
+    def _refresh(self, state: RoutingState, source: RoutingSource) -> Refreshed:
+        """The routing for *state*: what is served already is kept, what has arrived is added."""
+        current = self._routing.endpoints
+        endpoints: dict[str, Served] = {}
+        told: dict[str, EndpointStatus] = {}
+        wanting = set()
+        for wanted in state.endpoints:
+            name, served = wanted.endpoint, current.get(wanted.endpoint)
+            outcome: Outcome = None
+            if wanted.live is None:
+                served = None
+            elif served is not None and served.answers(wanted):
+                served = Served(wanted, served.predictor, served.codec, served.metadata)
+            else:
+                outcome = self._arrive(wanted, source)
+                if isinstance(outcome, Predictor):
+                    served = Served.of(wanted, outcome)
+                else:
+                    wanting.add(name)
+            if served is not None:
+                endpoints[name] = served
+            if name not in wanting or outcome is not None:
+                told[name] = _status(wanted, served, outcome)
+            elif name in self._told:  # until it is known, what was said before still holds
+                told[name] = self._told[name]
+        self._arrivals.keep_only(wanting)
+        kept = {served.predictor for served in endpoints.values()}
+        retired = [one.predictor for one in current.values() if one.predictor not in kept]
+        access = Access(state.keys, self._admission)
+        routing = Routing(state.revision, MappingProxyType(endpoints), access)
+        return Refreshed(routing, told, tuple(retired))
+
+    def _arrive(self, wanted: EndpointState, source: RoutingSource) -> Outcome:
+        """What is known of the version wanted, which is on its way from now on.
+
+        Before the first look nobody is served who could be disturbed, and the start is to be
+        fast: then it is loaded here and now.
+        """
+
+        def load(state: EndpointState) -> Predictor:
+            return warm(state, source, self._sink)
+
+        if self._routing.revision >= 0:
+            return self._arrivals.outcome(wanted, source.trial, load)
+        try:
+            return load(wanted)
+        except ShipwayError as error:
+            return error
+
+
+def _status(wanted: EndpointState, served: Served | None, outcome: Outcome) -> EndpointStatus:
+    error = ""
+    if isinstance(outcome, ShipwayError):
+        error = f"{outcome.message} [{outcome.code}]"
+        _log.error("cannot load %s@%s: %s", wanted.model, wanted.live, outcome)
+    return EndpointStatus(
+        model=wanted.model,
+        live=None if served is None else served.predictor.served.number,
+        sequence=wanted.sequence,
+        error=error,
+    )

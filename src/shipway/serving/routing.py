@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
-from shipway.inference.predictor import Predictor, ServedVersion
+from shipway.inference.predictor import Pace, Predictor, ServedVersion
 from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Model
 from shipway.security.keys import KeyRecord
@@ -26,20 +26,43 @@ class RoutingState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedVersion:
-    """A version that was verified and loaded, not yet warmed up."""
+    """A version that was verified and loaded, not yet warmed up.
+
+    ``warmed`` is told of its pace when it is, so that its trial need not be made any more.
+    """
 
     served: ServedVersion
     model: Model
+    warmed: Callable[[Pace], None] = lambda _: None
+
+
+class Trial(Protocol):
+    """A version that is being tried out where it can disturb nobody: in a process of its own."""
+
+    def poll(self) -> bool:
+        """Whether it has got through; False while that is not known yet. Never waits.
+
+        Raises the :class:`~shipway.errors.ShipwayError` that says why it did not.
+        """
+
+    def abandon(self) -> None:
+        """End what is under way; nothing is left of it afterwards."""
 
 
 class RoutingSource(Protocol):
-    """Where a worker learns what to serve. All methods are called from one thread of the worker."""
+    """Where a worker learns what to serve.
+
+    All methods are called from one thread, but ``load``, which may run beside the others.
+    """
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; asked all the time."""
 
     def state(self) -> RoutingState:
         """What is to be served now."""
+
+    def trial(self, endpoint: EndpointState) -> Trial:
+        """Begin to try out the live version of *endpoint*; raises ShipwayError if it cannot be."""
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """Verify and load the live version of *endpoint*; raises ShipwayError if it cannot be."""
@@ -62,6 +85,11 @@ class Served:
         """What serves *state* with *predictor*."""
         codec = Codec(predictor.served, predictor.rule)
         return cls(state, predictor, codec, codec.metadata())
+
+    def answers(self, wanted: EndpointState) -> bool:
+        """Whether this is the version that *wanted* routes to."""
+        serves = self.predictor.served
+        return (serves.model, serves.number) == (wanted.model, wanted.live)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -195,6 +195,29 @@ def test_the_next_batch_gathers_while_a_slow_model_is_busy(tmp_path: Path) -> No
     assert [event.request_id for event in sink.events] == ["r0", "r1", "r2", "r3", "r4"]
 
 
+def test_a_model_that_may_stall_leaves_the_loop(tmp_path: Path) -> None:
+    """However fast it was at its warm-up: whoever asks other versions must not wait for it."""
+
+    class Stalls(SlowModel):
+        may_stall = True
+
+    model, sink = Stalls(), MemorySink()
+    predictor = slow(model, sink)
+    predictor.pace = Pace(1e-6, 1e6)
+
+    async def turn() -> None:
+        with batcher(tmp_path) as queue:
+            seat = Seat()
+            queue.add(seat, decoded("r"), predictor)
+            await until(lambda: model.calls == [1])
+            assert seat.outcome is None
+            model.gate.set()
+            await until(lambda: seat.outcome)
+
+    asyncio.run(turn())
+    assert model.thread != threading.current_thread().name
+
+
 def test_a_call_is_bounded_by_the_objective(tmp_path: Path) -> None:
     """A call takes no more rows than fit half of the p99 objective, but always one request."""
     model = SlowModel()

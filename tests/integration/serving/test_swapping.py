@@ -6,11 +6,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.serving_rig import MODEL, MemoryRouting, World, eventually, infer, make_key, running
 
-from shipway.errors import StoreError
+from shipway.errors import ShipwayError, StoreError, TrialFailed
+from shipway.registry.records import EndpointState
 from shipway.security.policy import Scope
+from shipway.serving.routing import LoadedVersion
 from shipway.serving.status import read_workers, wait_for_workers
 
 
@@ -164,3 +167,100 @@ def test_body_across_a_swap(tmp_path: Path) -> None:
         eventually(lambda: world.routing.models[1].closed)
         reply = wire.send(raw[-10:]).reply()
         assert (reply.status, reply.json["model_version"]) == (200, "2")
+
+
+class EndlessTrial:
+    """A trial that does not end by itself."""
+
+    def __init__(self) -> None:
+        self.error: ShipwayError | None = None
+        self.begun = False
+        self.abandoned = False
+
+    def poll(self) -> bool:
+        self.begun = True
+        if self.error is not None:
+            raise self.error
+        return False
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+def test_a_trial_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """While a trial hangs the live version answers, and a revoked key is refused in a second."""
+    text, record = make_key(Scope.PREDICT)
+    routing = MemoryRouting(keys=[record])
+    routing.trials[2] = trial = EndlessTrial()
+    bearer = f"Authorization: Bearer {text}"
+    with running(tmp_path, routing=routing, authentication=True) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        sequence = routing.promote(2)
+        eventually(lambda: read_workers(tmp_path)[0].revision == routing.revision())
+        assert not read_workers(tmp_path)[0].acknowledges(MODEL, sequence)
+        assert world.ask(infer(bearer)).json["model_version"] == "1"
+        routing.set_keys([])
+        eventually(lambda: world.ask(infer(bearer)).status == 401, timeout_s=1)
+        assert routing.loaded == [1]
+        assert not trial.abandoned
+    assert trial.abandoned
+
+
+def test_a_trial_that_fails_is_told(tmp_path: Path) -> None:
+    """What a trial finds is the worker's reason to stay on what it has."""
+    routing = MemoryRouting()
+    routing.trials[2] = trial = EndlessTrial()
+    with running(tmp_path, routing=routing) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        sequence = routing.promote(2)
+        trial.error = TrialFailed("it burst", next_step="promote another")
+        (worker,) = wait_for_workers(tmp_path, MODEL, sequence, timeout_s=10)
+        assert (worker.endpoints[MODEL].live, worker.ready) == (1, True)
+        assert worker.endpoints[MODEL].error == "it burst [model.trial-failed]"
+        assert served_version(world) == "1"
+
+
+def test_a_later_promotion_overtakes_a_trial(tmp_path: Path) -> None:
+    """Nobody waits for the trial of a version that is no longer wanted; it is abandoned."""
+    routing = MemoryRouting()
+    routing.trials[2] = trial = EndlessTrial()
+    with running(tmp_path, routing=routing) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        routing.promote(2)
+        eventually(lambda: trial.begun)
+        wait_for_workers(tmp_path, MODEL, routing.promote(3), timeout_s=10)
+        assert served_version(world) == "3"
+        assert trial.abandoned
+
+
+def test_a_load_keeps_nobody_waiting(tmp_path: Path) -> None:
+    """A version that takes its time to load in the worker holds up no key, and is closed if it is
+    no longer wanted when it is there."""
+    text, record = make_key(Scope.PREDICT)
+    routing = SlowToLoad(keys=[record])
+    bearer = f"Authorization: Bearer {text}"
+    with running(tmp_path, routing=routing, authentication=True) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        routing.promote(2)
+        eventually(lambda: 2 in routing.loaded)
+        routing.set_keys([])
+        eventually(lambda: world.ask(infer(bearer)).status == 401, timeout_s=1)
+        routing.set_keys([record])
+        wait_for_workers(tmp_path, MODEL, routing.promote(3), timeout_s=10)
+        routing.may_load.set()
+        eventually(lambda: 2 in routing.models and routing.models[2].closed)
+        assert world.ask(infer(bearer)).json["model_version"] == "3"
+
+
+class SlowToLoad(MemoryRouting):
+    """Version 2 is loaded when ``may_load`` is set."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.may_load = threading.Event()
+
+    def load(self, endpoint: EndpointState) -> LoadedVersion:
+        if endpoint.live == 2:
+            self.loaded.append(2)
+            self.may_load.wait(20)
+        return super().load(endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -168,6 +169,28 @@ def test_warm_up_is_silent() -> None:
     predictor(model, sink).warm_up(2)
     assert model.calls == [1, 1, 32, 32, 256, 256]
     assert sink.appends == []
+
+
+def test_warm_up_measures_the_pace() -> None:
+    """The pace is unknown before the warm-up, and known and kept after it."""
+    warmed = predictor()
+    assert warmed.pace == Pace(0.0, 0.0)
+    assert warmed.warm_up() == warmed.pace
+    assert warmed.pace.one_row_s > 0
+    assert warmed.pace.rows_per_s > 0
+
+
+def test_warm_up_of_a_slow_model_is_short() -> None:
+    """A model that takes long for one row is not asked about hundreds to learn how long."""
+
+    class Slow(FakeModel):
+        def predict(self, columns: Any) -> Any:
+            time.sleep(0.02 * len(columns["distance"]))
+            return super().predict(columns)
+
+    model = Slow()
+    predictor(model).warm_up(2)
+    assert model.calls == [1, 1]
 
 
 def test_warm_up_fails_for_a_bad_model() -> None:

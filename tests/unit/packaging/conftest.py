@@ -17,7 +17,12 @@ class MakeVersion(Protocol):
     """Makes a version, with some parts of it as the test wants them."""
 
     def __call__(
-        self, *, model: str = ..., digest: str = ..., spec_format: str = ...
+        self,
+        *,
+        model: str = ...,
+        digest: str = ...,
+        spec_format: str = ...,
+        library: dict[str, str] | None = ...,
     ) -> Version: ...
 
 
@@ -28,6 +33,7 @@ def make_version() -> MakeVersion:
         model: str = "flight-delay",
         digest: str = "sha256:" + "ab" * 32,
         spec_format: str = "onnx",
+        library: dict[str, str] | None = None,
     ) -> Version:
         manifest = Manifest(
             model=model,
@@ -38,6 +44,7 @@ def make_version() -> MakeVersion:
                 inputs=(InputSpec("x", Kind.NUMBER),),
                 classes=(0, 1),
                 main_file="model.onnx",
+                library=library or {},
             ),
             objectives=Objectives(
                 task=Task.BINARY, objectives=(Objective(metric="roc_auc", at_least=0.7),)

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 import shipway
-from shipway.errors import ConflictError, EnvironmentFailure, NameNotAllowed, UsageError
+from shipway.errors import (
+    ConflictError,
+    EnvironmentFailure,
+    MissingPackage,
+    NameNotAllowed,
+    UsageError,
+)
 from shipway.packaging.image import ImageContext, build, build_context
 from shipway.packaging.own_wheel import write_wheel
 from shipway.registry.records import Version
@@ -210,3 +216,25 @@ def test_own_wheel_can_be_installed(tmp_path: Path) -> None:
     assert {f"{info}/METADATA", f"{info}/WHEEL", f"{info}/entry_points.txt"} <= names
     assert len(record) == len(names)
     assert not any("__pycache__" in name for name in names)
+
+
+def test_code_brings_what_it_pins(tmp_path: Path, make_version: MakeVersion) -> None:
+    """A model of one's own code has its pinned packages in the image, and what those need."""
+    names = ("pandas", "tomlkit")
+    library = {name: distribution(name).version for name in names}
+    made = context(tmp_path / "image", make_version(spec_format="python", library=library))
+    lock = (made.folder / "requirements.txt").read_text()
+    for name in (*names, "python-dateutil"):  # the last is needed by pandas alone
+        assert f"{name}=={distribution(name).version} --hash=" in lock
+    assert "import shipway, shipway.runtimes.python" in (made.folder / "Dockerfile").read_text()
+
+
+def test_code_that_was_packed_elsewhere_needs_its_packages_here(
+    tmp_path: Path, make_version: MakeVersion
+) -> None:
+    """An image is not made with another version of a package than the code was packed with."""
+    version = make_version(spec_format="python", library={"tomlkit": "0.0.1"})
+    with pytest.raises(MissingPackage, match=r"tomlkit==0\.0\.1") as caught:
+        context(tmp_path / "image", version)
+    assert caught.value.next_step == 'pip install "tomlkit==0.0.1"'
+    assert not (tmp_path / "image").exists()
