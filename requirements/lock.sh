@@ -11,5 +11,5 @@ lock() {
 }
 lock runtime pyproject.toml --extra serve --extra jwt --extra lightgbm --extra xgboost --extra init
 lock examples pyproject.toml --extra examples
-lock dev pyproject.toml --extra dev
+lock dev --override requirements/overrides.in pyproject.toml --extra dev
 lock build --constraints requirements/dev.txt requirements/build.in

@@ -210,6 +210,6 @@ def _index(index: bytes, exchange: Exchange, body: bytes | bytearray) -> None:
 _NOT_KEPT = refused(
     not_here(
         "this server has no such settings: it keeps no traces, and reads no shared memory",
-        "see `shipway serve --help` for what can be set",
+        "see the settings under [serve] in shipway.toml",
     )
 )
