@@ -43,6 +43,7 @@ check: $(VENV)/dev.stamp  ## layers, types, style, and that generated docs are f
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/stubs.py --check
 
 docs: $(VENV)/dev.stamp  ## build the documentation site into site/
 	$(BIN)/python docs/generate.py
