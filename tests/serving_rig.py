@@ -37,6 +37,7 @@ from shipway.serving.child import Child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
 from shipway.serving.routing import LoadedVersion, RoutingState, Trial
+from shipway.serving.rpc.options import GrpcOptions
 from shipway.serving.tls import TlsFiles
 from shipway.serving.worker import Worker, WorkerOptions
 
@@ -340,6 +341,12 @@ class World:
         found = [one.certificate for one in list(self.worker._listener._shared.connections)]
         return [one for one in found if one is not None]
 
+    @property
+    def grpc(self) -> str:
+        """Where gRPC is answered; waits until it is."""
+        eventually(lambda: self.worker.grpc_port)
+        return f"127.0.0.1:{self.worker.grpc_port}"
+
     def stop(self) -> None:
         """What SIGTERM does."""
         self.loop.call_soon_threadsafe(self.worker.stop)
@@ -357,6 +364,7 @@ def running(
     tls: TlsFiles | None = None,
     tls_handshake_timeout_s: float = 10.0,
     doors: Doors | None = None,
+    grpc: GrpcOptions | None = None,
 ) -> Iterator[World]:
     """A worker in a thread; it is drained at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
@@ -372,13 +380,14 @@ def running(
         drain_timeout_s=3.0,
         poll_s=0.01,
         doors=doors or Doors(),
+        grpc=grpc or GrpcOptions(),
     )
     started: list[World] = []
     ready = threading.Event()
 
     async def serve() -> None:
         worker = Worker(
-            Child("worker-0", listening),
+            Child("worker-0", listening, grpc_port=None if grpc is None else 0),
             open_source=lambda: source,
             sink=sink,
             options=options,

@@ -11,6 +11,7 @@ from shipway.bootstrap.routing import open_routing
 from shipway.domain.events import Losses
 from shipway.monitoring.journal import Journal
 from shipway.serving.child import Child
+from shipway.serving.rpc.options import GrpcOptions
 from shipway.serving.worker import WorkerOptions, run_worker
 
 
@@ -41,7 +42,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 limits=plan.limits,
                 tls=plan.tls,
                 tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
-                grpc_host=plan.serve.host,
+                grpc=GrpcOptions(host=plan.serve.host),
                 drain_wait_s=plan.serve.drain_wait_s,
                 drain_timeout_s=plan.serve.drain_timeout_s,
             ),

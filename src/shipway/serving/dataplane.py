@@ -117,6 +117,11 @@ class DataPlane:
             return
         route.handle(exchange, body)
 
+    @property
+    def batcher(self) -> Batcher:
+        """Where the requests of every protocol wait for their model."""
+        return self._batcher
+
     def count_refused(self, refusal: Refusal) -> None:
         """Count what never reached a version."""
         self._counters.counter("shipway_http_refused_total", refusal.error.code).add()

@@ -108,6 +108,11 @@ def _families() -> Mapping[str, Family]:
             ("code",),
         ),
         Family(
+            "shipway_grpc_refused_total",
+            "Calls over gRPC refused before they reached a version, by error code.",
+            ("code",),
+        ),
+        Family(
             "shipway_events_lost_total",
             "Requests that were answered and could not be remembered: monitoring misses them.",
             (),

@@ -6,7 +6,7 @@ answer does not depend on the worker that gives it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,13 @@ class Triton:
     def _tell_statistics(
         self, served: list[Served], exchange: Exchange, _: bytes | bytearray
     ) -> None:
-        totals = _Totals.read(self._metrics)
-        stats = [_model_statistics(one, totals) for one in served]
-        exchange.answer_json(encode({"model_stats": stats}))
+        exchange.answer_json(encode(statistics(served, self._metrics)))
+
+
+def statistics(served: Iterable[Served], metrics: Path | None) -> dict[str, Any]:
+    """What the workers, whose counters are in the folder *metrics*, have counted of *served*."""
+    totals = _Totals.read(metrics)
+    return {"model_stats": [_model_statistics(one, totals) for one in served]}
 
 
 class _Totals:

@@ -34,6 +34,8 @@ from shipway.serving.http.responses import Responder
 from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.reloading import Follower, Refreshed
 from shipway.serving.routing import Routing, RoutingSource
+from shipway.serving.rpc.options import GrpcOptions
+from shipway.serving.rpc.port import GrpcPort
 from shipway.serving.status import WorkerStatus, remove_process, write_worker
 from shipway.serving.tls import Certificates, TlsFiles, watch
 
@@ -47,7 +49,7 @@ _LOOK_S = 0.05
 class WorkerOptions:
     """How a worker behaves; ``run`` is the folder of the server's state.
 
-    gRPC, if the child was given a port, is bound to ``grpc_host`` and speaks TLS as HTTP does.
+    gRPC is answered if the child was given a port for it, and speaks TLS as HTTP does.
     """
 
     run: Path
@@ -55,7 +57,7 @@ class WorkerOptions:
     limits: Limits = field(default_factory=Limits)
     tls: TlsFiles | None = None
     tls_handshake_timeout_s: float = 10.0
-    grpc_host: str = "127.0.0.1"
+    grpc: GrpcOptions = field(default_factory=GrpcOptions)
     drain_wait_s: float = 2.0
     drain_timeout_s: float = 30.0
     poll_s: float = 0.15
@@ -106,6 +108,7 @@ class Worker:
             admission=options.admission,
             poll_s=options.poll_s,
         )
+        self._grpc = self._grpc_port()
         self._status = WorkerStatus(pid=os.getpid(), name=child.name)
         self._telling = threading.Lock()
         self._losses = losses
@@ -114,6 +117,18 @@ class Worker:
         self._stop = asyncio.Event()
         self._retiring = False
         self._ended = threading.Event()
+
+    def _grpc_port(self) -> GrpcPort | None:
+        options, counters = self._options, self._counters
+        if self._child.grpc_port is None:
+            return None
+        return GrpcPort(
+            self._plane,
+            options=options.grpc.on(self._child.grpc_port, options.tls),
+            limits=options.limits,
+            metrics=options.run / METRICS_FOLDER,
+            refused=lambda error: counters.counter("shipway_grpc_refused_total", error.code).add(),
+        )
 
     async def run(self) -> int:
         """Serve until told to stop; the exit code."""
@@ -131,16 +146,25 @@ class Worker:
             gc.freeze()
             if not self._stop.is_set():
                 self._listener.start()
+                if self._grpc is not None:
+                    await self._grpc.open()
             await self._stop.wait()
             return await self._drain()
         finally:
             watching.cancel()
             self._ended.set()
             self._listener.close()
+            if self._grpc is not None:
+                await self._grpc.close(0.0)
             self._plane.close()
             await asyncio.sleep(0)
             self._follower.stop(timeout_s=2.0)
             remove_process(self._options.run, self._status.pid)
+
+    @property
+    def grpc_port(self) -> int:
+        """Where gRPC is answered, 0 until it is."""
+        return 0 if self._grpc is None else self._grpc.number
 
     def stop(self) -> None:
         """Begin to drain. A service manager may ask twice; who wants more haste kills."""
@@ -158,22 +182,38 @@ class Worker:
         if self._retiring:
             # A client learns from its next answer that the connection ends: give it time to ask.
             self._listener.stop_accepting()
+            closing = self._loop.create_task(self._close_grpc(wait_s + timeout_s))
             await self._left_by_clients(wait_s, close_idle=False)
         else:
             self._plane.draining = True
+            self._grpc_changed()
             await asyncio.sleep(wait_s)
             self._listener.stop_accepting()
+            closing = self._loop.create_task(self._close_grpc(timeout_s))
         await self._left_by_clients(timeout_s, close_idle=True)
+        closing.cancel()
         if self._listener.busy:
             _log.warning("%d connections were cut at the end of the drain", self._listener.busy)
         return 0
 
     async def _left_by_clients(self, timeout_s: float, *, close_idle: bool) -> None:
         until = self._loop.time() + timeout_s
-        while self._listener.busy and self._loop.time() < until:
+        while self._busy and self._loop.time() < until:
             if close_idle:
                 self._listener.close_idle()
             await asyncio.sleep(_LOOK_S)
+
+    @property
+    def _busy(self) -> bool:
+        return bool(self._listener.busy) or (self._grpc is not None and self._grpc.busy)
+
+    async def _close_grpc(self, grace_s: float) -> None:
+        if self._grpc is not None:
+            await self._grpc.close(grace_s)
+
+    def _grpc_changed(self) -> None:
+        if self._grpc is not None:
+            self._grpc.changed()
 
     async def _first_of(self, *events: asyncio.Event, timeout_s: float | None = None) -> None:
         waiting = [self._loop.create_task(event.wait()) for event in events]
@@ -210,6 +250,7 @@ class Worker:
             self._plane.install(refreshed.routing, ready=refreshed.ready)
             # Batches gathered before the swap were scheduled before this, and run before it.
             self._loop.call_soon(settle)
+            self._grpc_changed()
             self._looked.set()
 
         def settle() -> None:

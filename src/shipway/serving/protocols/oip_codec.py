@@ -6,6 +6,7 @@ Structure is judged here (shapes, datatypes, sizes; HTTP 400); values are the co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -86,6 +87,16 @@ class Codec:
         self._score = score
         self._text = self._answer_text()
         self._ids = Ids()
+
+    @property
+    def allowed(self) -> Mapping[str, frozenset[str]]:
+        """The datatypes in which each column may come."""
+        return self._allowed
+
+    @property
+    def datatypes(self) -> Mapping[str, str]:
+        """The datatype of each output."""
+        return self._datatypes
 
     # ---- requests ---------------------------------------------------------------------------
 
@@ -230,7 +241,7 @@ class Codec:
         """The bytes that tell the outputs *wanted* of *answer*."""
         outputs, blobs = [], []
         for name in wanted.names:
-            data, shape = self._output(name, answer)
+            data, shape = self.output(name, answer)
             tensor = OutputTensor(name, self._datatypes[name], shape)
             if name in wanted.binary:
                 blob = write_tensor(tensor.datatype, data)
@@ -266,7 +277,8 @@ class Codec:
             self._text % (encode(answer.request_id), rows, label, rows, score, rows, ids)
         )
 
-    def _output(self, name: str, answer: Answer) -> tuple[list[Any], list[int]]:
+    def output(self, name: str, answer: Answer) -> tuple[list[Any], list[int]]:
+        """The values of the output *name*, flat and row-major, and their shape."""
         rows = len(answer.prediction_ids)
         if name == "label":
             return answer.labels, [rows]

@@ -11,7 +11,7 @@ import binascii
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,16 @@ _TEXTS = frozenset({"str", "base64", "datetime"})
 _NUMBERS = (Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN)
 
 
+class Shaped(Protocol):
+    """A tensor of any protocol, as far as its form tells what it is."""
+
+    name: str
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """Its dimensions."""
+
+
 class Forms:
     """The further forms of requests to one contract."""
 
@@ -40,7 +50,7 @@ class Forms:
         self._accepted = frozenset(column.name for column in contract.request_columns)
         self._numeric = all(kind in _NUMBERS for kind in self._kinds)
 
-    def is_matrix(self, inputs: Sequence[InputTensor]) -> bool:
+    def is_matrix(self, inputs: Sequence[Shaped]) -> bool:
         """Whether *inputs* are one matrix, under a name that is no column's."""
         if len(inputs) != 1 or not self._numeric or inputs[0].name in self._accepted:
             return False

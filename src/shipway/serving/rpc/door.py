@@ -1,0 +1,245 @@
+"""The door of the gRPC port: every call passes it, whatever method it names.
+
+Who is calling is asked before a byte of the message is waited for, so a stranger holds nothing.
+What no service answers needs a key like anything else. Calls are counted in at the door and
+refused above a limit, strangers apart from callers: neither can take the other's room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import grpc
+from grpc import StatusCode, aio
+
+from shipway.errors import (
+    DeadlineExceeded,
+    EnvironmentFailure,
+    MalformedRequest,
+    Overloaded,
+    PredictionFailed,
+    ShipwayError,
+    UsageError,
+)
+from shipway.security.policy import Scope
+from shipway.serving.access import Access
+from shipway.serving.http.limits import Limits
+from shipway.serving.routes import DESCRIBE
+from shipway.serving.rpc.statuses import grpc_status, told, trailers
+
+_log = logging.getLogger(__name__)
+_CREDENTIALS = frozenset({"authorization", "x-api-key"})
+OPEN_CALLS = 64
+"""How many calls of strangers, who can ask for nothing but health, are answered at a time."""
+
+Context = aio.ServicerContext[bytes, bytes]
+
+
+@dataclass(slots=True)
+class Call:
+    """One call that was let in; ``caller`` is empty where nobody was asked.
+
+    ``receive`` waits for its message, or for the next, in the time that a request has.
+    """
+
+    caller: str
+    context: Context
+    receive: Callable[[], Awaitable[bytes]]
+
+
+class CallRefused(Exception):
+    """A call ends here: an error, and the status where gRPC is more exact than the table."""
+
+    def __init__(self, error: ShipwayError, code: StatusCode) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.code = code
+
+
+class Unary(NamedTuple):
+    """A method that answers one message with one: ``scope`` None lets anybody call it.
+
+    ``bare`` says that the message is not even waited for. An error that is returned was counted
+    already; one that is raised is counted at the door.
+    """
+
+    scope: Scope | None
+    answer: Callable[[Call, bytes], Awaitable[bytes | ShipwayError]]
+    bare: bool = False
+
+
+class Stream(NamedTuple):
+    """A method that reads and writes messages by itself, and may never end by itself."""
+
+    scope: Scope
+    run: Callable[[Call], Awaitable[None]]
+
+
+Method = Unary | Stream
+
+
+class Door(grpc.GenericRpcHandler):
+    """Finds the method of a call, asks who is calling, and tells every error in one form."""
+
+    def __init__(
+        self,
+        methods: Mapping[str, Method],
+        *,
+        access: Callable[[], Access | None],
+        limits: Limits,
+        max_calls: int,
+        refused: Callable[[ShipwayError], None],
+    ) -> None:
+        self.methods = methods
+        self._access = access
+        self._limits = limits
+        self._refused = refused
+        self._callers = _Room(max_calls, "callers")
+        self._strangers = _Room(OPEN_CALLS, "strangers")
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._closing = False
+        self._handlers = {name: self._handler(method) for name, method in methods.items()}
+        self._unknown = self._handler(Unary(DESCRIBE, _not_answered, bare=True))
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """What handles the call, never None: what is not known must not be told to strangers."""
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+    def end_streams(self) -> None:
+        """End the calls that never end by themselves; unary ones go on."""
+        self._closing = True
+        for task in self._streams:
+            task.cancel()
+
+    def _handler(self, method: Method) -> Any:
+        # The message is read by hand, after the caller is known: gRPC's own unary handlers wait
+        # for it first. On the wire there is no difference.
+        if isinstance(method, Stream):
+            return grpc.stream_stream_rpc_method_handler(partial(self._run, method))
+        return grpc.stream_unary_rpc_method_handler(partial(self._answer, method))
+
+    async def _answer(self, method: Unary, _: object, context: Context) -> bytes:
+        room = self._strangers if method.scope is None else self._callers
+        try:
+            with room:
+                caller = "" if method.scope is None else self.authorise(method.scope, context)
+                call = Call(caller, context, partial(self._receive, context))
+                body = b"" if method.bare else await self._receive(context)
+                answer = await method.answer(call, body)
+                if isinstance(answer, bytes):
+                    return answer
+                _tell(context, answer)
+        except (ShipwayError, CallRefused) as error:
+            self._refuse(context, error)
+        except Exception:  # an outermost loop: a fault of ours must not end the worker
+            _fault(context)
+        return b""
+
+    async def _run(self, method: Stream, _: object, context: Context) -> None:
+        task = asyncio.current_task()
+        try:
+            with self._callers:
+                caller = self.authorise(method.scope, context)
+                if task is not None:
+                    self._streams.add(task)
+                await method.run(Call(caller, context, partial(self._receive, context)))
+        except (ShipwayError, CallRefused) as error:
+            self._refuse(context, error)
+        except asyncio.CancelledError:
+            if not self._closing:
+                raise
+            step = "ask another one"
+            _tell(context, EnvironmentFailure("this server is shutting down", next_step=step))
+        except Exception:  # an outermost loop, as above
+            _fault(context)
+        finally:
+            if task is not None:
+                self._streams.discard(task)
+
+    def authorise(self, scope: Scope, context: Context) -> str:
+        """The id of who is calling; raises for whoever may not do what needs *scope*."""
+        access = self._access()
+        return "" if access is None else access.allow(_credentials(context), scope).id
+
+    async def _receive(self, context: Context) -> bytes:
+        """The message of a call, which must come in the time that a request has."""
+        allowed = self._limits.request_timeout_s
+        try:
+            async with asyncio.timeout(allowed):
+                message = await context.read()
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"the message of the call did not arrive in {allowed:g} s",
+                next_step="send faster, or raise serve.request_timeout_s",
+            ) from error
+        if not isinstance(message, bytes):
+            raise MalformedRequest("the call came without a message", next_step="send one")
+        return message
+
+    def _refuse(self, context: Context, refused: ShipwayError | CallRefused) -> None:
+        if isinstance(refused, CallRefused):
+            self._refused(refused.error)
+            _tell(context, refused.error, refused.code)
+        else:
+            self._refused(refused)
+            _tell(context, refused)
+
+
+class _Room:
+    """How many calls there are, and may be; a context manager around each."""
+
+    def __init__(self, most: int, whose: str) -> None:
+        self._most = most
+        self._whose = whose
+        self._now = 0
+
+    def __enter__(self) -> None:
+        if self._now >= self._most:
+            raise Overloaded(
+                f"{self._now} calls of {self._whose} are open in this worker already",
+                next_step="try again in a second, or raise serve.grpc_max_calls",
+                retry_after_s=1,
+            )
+        self._now += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._now -= 1
+
+
+def _tell(context: Context, error: ShipwayError, code: StatusCode | None = None) -> None:
+    code = grpc_status(error) if code is None else code
+    context.set_code(code)
+    context.set_details(told(error))
+    context.set_trailing_metadata(trailers(error, code))
+
+
+def _fault(context: Context) -> None:
+    _log.exception("a call failed")
+    step = "look at the server's log"
+    _tell(context, PredictionFailed("the server failed to answer", next_step=step))
+
+
+def _credentials(context: Context) -> dict[bytes, bytes]:
+    """What of the metadata tells who is calling; more than one of a kind is refused."""
+    found: dict[bytes, bytes] = {}
+    for key, value in context.invocation_metadata() or ():
+        if key not in _CREDENTIALS:
+            continue
+        name = key.encode()
+        if name in found:
+            raise MalformedRequest(f"{key} came more than once", next_step="send it once")
+        found[name] = value if isinstance(value, bytes) else value.encode()
+    return found
+
+
+async def _not_answered(call: Call, _: bytes) -> bytes:
+    error = UsageError(
+        "no such method is answered here",
+        next_step="use ModelInfer; reflection tells every method that there is",
+    )
+    raise CallRefused(error, StatusCode.UNIMPLEMENTED)

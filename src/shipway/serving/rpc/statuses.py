@@ -1,0 +1,116 @@
+"""The one table from error class to gRPC status, and the metadata that an error is told with.
+
+Source of the details: ``google.rpc.Status`` in ``grpc-status-details-bin``, with ``RetryInfo`` and
+``BadRequest`` of ``google/rpc/error_details.proto``. They are written by hand: four messages do
+not call for another dependency.
+"""
+
+from __future__ import annotations
+
+from grpc import StatusCode
+
+from shipway.errors import (
+    AccessError,
+    ConflictError,
+    DataError,
+    DeadlineExceeded,
+    EnvironmentFailure,
+    GateRefused,
+    IntegrityError,
+    LimitError,
+    ModelError,
+    NotAuthenticated,
+    NotFoundError,
+    Overloaded,
+    Problem,
+    ShipwayError,
+    UsageError,
+)
+
+Metadata = tuple[tuple[str, str | bytes], ...]
+
+STATUS: dict[type[ShipwayError], StatusCode] = {
+    UsageError: StatusCode.INVALID_ARGUMENT,
+    DataError: StatusCode.INVALID_ARGUMENT,
+    ModelError: StatusCode.INTERNAL,
+    NotFoundError: StatusCode.NOT_FOUND,
+    ConflictError: StatusCode.ABORTED,
+    GateRefused: StatusCode.FAILED_PRECONDITION,
+    NotAuthenticated: StatusCode.UNAUTHENTICATED,
+    AccessError: StatusCode.PERMISSION_DENIED,
+    IntegrityError: StatusCode.DATA_LOSS,
+    DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
+    LimitError: StatusCode.RESOURCE_EXHAUSTED,
+    EnvironmentFailure: StatusCode.UNAVAILABLE,
+}
+"""Looked up along the class's ancestors: the nearest entry holds for all that is below it."""
+
+CODE_KEY = "shipway-code"
+_DETAILS_KEY = "grpc-status-details-bin"
+_TYPE = "type.googleapis.com/google.rpc."
+_TEXT = 2048  # metadata of more than 8 KiB is more than clients take
+_PROBLEMS = 16
+_SHORT = 200
+
+
+def grpc_status(error: ShipwayError) -> StatusCode:
+    """The status for *error*: of its class, or of the nearest ancestor that has one.
+
+    >>> grpc_status(Overloaded("full", next_step="wait")).name
+    'RESOURCE_EXHAUSTED'
+    """
+    return next(
+        (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), StatusCode.UNKNOWN
+    )
+
+
+def told(error: ShipwayError) -> str:
+    """What happened and what to do, in the one text that a gRPC status has."""
+    return f"{error.message}. Next: {error.next_step}"[:_TEXT]
+
+
+def trailers(error: ShipwayError, code: StatusCode | None = None) -> Metadata:
+    """The stable code of *error*, when to try again, and every problem it has."""
+    details = []
+    if isinstance(error, Overloaded):
+        delay = _field(1, _number(1, max(1, error.retry_after_s)))
+        details.append(_any("RetryInfo", delay))
+    if error.problems:
+        violations = b"".join(_field(1, _violation(one)) for one in error.problems[:_PROBLEMS])
+        details.append(_any("BadRequest", violations))
+    stable: Metadata = ((CODE_KEY, error.code),)
+    if not details:
+        return stable
+    number, _ = (code or grpc_status(error)).value
+    status = _number(1, number) + _text(2, told(error)) + b"".join(details)
+    return (*stable, (_DETAILS_KEY, status))
+
+
+def _violation(problem: Problem) -> bytes:
+    described = f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+    return _text(1, problem.where[:_SHORT]) + _text(2, described[:_SHORT]) + _text(3, problem.code)
+
+
+def _any(name: str, value: bytes) -> bytes:
+    return _field(3, _text(1, _TYPE + name) + _field(2, value))
+
+
+def _text(number: int, text: str) -> bytes:
+    return _field(number, text.encode())
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return bytes((number << 3 | 2,)) + _varint(len(value)) + value
+
+
+def _number(number: int, value: int) -> bytes:
+    return bytes((number << 3,)) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
