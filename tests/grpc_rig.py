@@ -1,4 +1,4 @@
-"""Calls over gRPC in the messages of our own, and a raw HTTP/2 connection for what no client sends."""
+"""Calls over gRPC in our own messages, and raw HTTP/2 for what no client sends."""
 
 from __future__ import annotations
 
@@ -124,9 +124,7 @@ def outputs(response: ModelInferResponse) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for position, tensor in enumerate(response.outputs):
         if response.raw_output_contents:
-            found[tensor.name] = _unpacked(
-                tensor.datatype, response.raw_output_contents[position]
-            )
+            found[tensor.name] = _unpacked(tensor.datatype, response.raw_output_contents[position])
         else:
             values = list(getattr(tensor.contents, FIELDS[tensor.datatype]))
             if tensor.datatype == "BYTES":
@@ -148,7 +146,7 @@ def _unpacked(datatype: str, blob: bytes) -> list[Any]:
     return texts
 
 
-# ---- HTTP/2, by hand ------------------------------------------------------------------------------
+# ---- HTTP/2, by hand ----------------------------------------------------------------------------
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
