@@ -150,7 +150,7 @@ def _unpacked(datatype: str, blob: bytes) -> list[Any]:
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
-END_STREAM, END_HEADERS, ACK = 1, 4, 1
+END_STREAM, END_HEADERS = 1, 4
 
 
 def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
@@ -186,12 +186,12 @@ def _string(text: str) -> bytes:
 
 
 class Http2:
-    """A connection that sends what it is told to."""
+    """A connection that sends what it is told to, *first* instead of what HTTP/2 begins with."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, first: bytes = PREFACE + frame(SETTINGS)) -> None:
         host, _, port = target.rpartition(":")
         self.socket = socket.create_connection((host, int(port)), timeout=20)
-        self.socket.sendall(PREFACE + frame(SETTINGS))
+        self.socket.sendall(first)
         self._data = b""
 
     def send(self, data: bytes) -> bool:

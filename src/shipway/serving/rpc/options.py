@@ -16,7 +16,8 @@ class GrpcOptions:
 
     Every worker listens to the same *port* and the system deals connections out; 0 takes a free
     one, which only a single worker can use. With a ``certificate`` the port speaks TLS, and with a
-    ``client_ca`` as well callers must show a certificate of it.
+    ``client_ca`` as well callers must show a certificate of it. ``max_connections`` bounds memory:
+    gRPC's core keeps up to some 40 MiB of one that sends a head without end.
     """
 
     port: int = 0
@@ -25,6 +26,7 @@ class GrpcOptions:
     key: Path | None = None
     client_ca: Path | None = None
     max_calls: int = 1024
+    max_connections: int = 512
     max_streams: int = 256
     max_metadata_bytes: int = 16 * KIB
     least_ping_interval_s: float = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,8 @@ class GrpcPort:
 
 
 def _load() -> type[GrpcServer]:
+    # The core writes of bad clients to stderr in a form of its own; a log of ours is JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from shipway.serving.rpc.server import GrpcServer  # noqa: PLC0415  - what takes long
 
     return GrpcServer

@@ -109,6 +109,7 @@ def _arguments(options: GrpcOptions, limits: Limits) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", _ms(limits.header_timeout_s)),
         ("grpc.http2.min_ping_interval_without_data_ms", _ms(options.least_ping_interval_s)),
         ("grpc.http2.max_ping_strikes", _STRIKES),
+        ("grpc.max_allowed_incoming_connections", options.max_connections),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.keepalive_time_ms", _ms(options.keepalive_s)),
         ("grpc.keepalive_timeout_ms", _ms(options.keepalive_s / 3)),
