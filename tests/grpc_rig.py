@@ -67,7 +67,7 @@ def ask(
     compression: grpc.Compression | None = None,
 ) -> Answered:
     """Call *method* with *body* as it is."""
-    call = open_channel.unary_unary(method)
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = open_channel.unary_unary(method)
     try:
         answer, done = call.with_call(
             body, metadata=metadata, timeout=timeout_s, compression=compression
@@ -79,6 +79,20 @@ def ask(
 
 def _answered(done: Any, body: bytes) -> Answered:
     return Answered(done.code(), body, done.details() or "", dict(done.trailing_metadata() or ()))
+
+
+def begin(
+    open_channel: grpc.Channel,
+    message: bytes | Iterator[bytes],
+    *metadata: tuple[str, str],
+    method: str = INFER,
+    timeout_s: float = 20,
+) -> Any:
+    """A call under way: of one message, or of whatever an iterator gives."""
+    kind: Any = (
+        open_channel.unary_unary if isinstance(message, bytes) else open_channel.stream_unary
+    )
+    return kind(method).future(message, timeout=timeout_s, metadata=metadata)
 
 
 def bearer(key: str) -> tuple[str, str]:

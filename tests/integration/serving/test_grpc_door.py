@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc
 import msgspec
@@ -76,7 +77,8 @@ def line(locked: World) -> Iterator[grpc.Channel]:
 
 def streamed(line: grpc.Channel, method: str, body: bytes) -> grpc.StatusCode:
     """How a call that streams both ways ends."""
-    call = line.stream_stream(method)(iter([body]), timeout=20)
+    opened: Any = line.stream_stream(method)
+    call = opened(iter([body]), timeout=20)
     with pytest.raises(grpc.RpcError):
         list(call)
     code: grpc.StatusCode = call.code()
@@ -177,7 +179,7 @@ def test_reflection(locked: World) -> None:
         assert file.package == "inference"
 
 
-class _WithKey(grpc.StreamStreamClientInterceptor):  # type: ignore[misc]
+class _WithKey(grpc.StreamStreamClientInterceptor):
     def intercept_stream_stream(self, continuation, details, requests):  # type: ignore[no-untyped-def]
         """Call with the key."""
         return continuation(details._replace(metadata=[bearer(KEY)]), requests)
@@ -213,7 +215,8 @@ def test_watch_sees_the_drain(tmp_path_factory: pytest.TempPathFactory) -> None:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line:
             body = health_pb2.HealthCheckRequest().SerializeToString()
-            watch = line.unary_stream("/grpc.health.v1.Health/Watch")(body, timeout=20)
+            opened: Any = line.unary_stream("/grpc.health.v1.Health/Watch")
+            watch = opened(body, timeout=20)
             seen = [health_pb2.HealthCheckResponse.FromString(next(watch)).status]
             world.stop()
             seen.append(health_pb2.HealthCheckResponse.FromString(next(watch)).status)

@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[3]
 GOOD = infer_request().SerializeToString()
 ENHANCE_YOUR_CALM = 11
 GROWTH_KIB = 20 * 1024
-HEAD_KIB = 48 * 1024  # what gRPC's core keeps of one head without end, however long it goes on
+HEAD_KIB = 96 * 1024  # what gRPC's core keeps of one head without end, however long it goes on
 CANCEL = (8).to_bytes(4, "big")
 
 
@@ -107,7 +107,7 @@ def endless_head(wire: Http2) -> None:
     """A head that goes on for ever (CVE-2024-27316)."""
     wire.send(frame(HEADERS, 0, 1, header_block()))
     more = b"\x10\x06x-long\x7f\x81\x7d" + b"x" * 16_128
-    for _ in range(4000):
+    for _ in range(12_000):
         if not wire.send(frame(CONTINUATION, 0, 1, more)):
             return
 

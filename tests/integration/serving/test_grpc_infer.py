@@ -61,7 +61,7 @@ def infer(line: grpc.Channel, request: ModelInferRequest) -> Answered:
     return ask(line, METHOD, request.SerializeToString())
 
 
-SOME = {
+SOME: dict[str, list[Any]] = {
     "city": ["EWR", "JFK", "EWR"],
     "distance": [0.1 + 0.2, None, 999.99],
     "hour": [0, -7, 2**40],
@@ -249,8 +249,8 @@ def test_no_message(line: grpc.Channel) -> None:
 
 def test_unknown_models(line: grpc.Channel) -> None:
     """A model or a version that is not served is NOT_FOUND, in the words that clients look for."""
-    for fields in ({"model_name": "nope"}, {"model_version": "9"}):
-        answered = infer(line, infer_request(**fields))
+    for request in (infer_request(model_name="nope"), infer_request(model_version="9")):
+        answered = infer(line, request)
         assert answered.code is grpc.StatusCode.NOT_FOUND
         assert answered.details.startswith("Request for unknown model")
     assert infer(line, infer_request(model_version="1")).code is grpc.StatusCode.OK

@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.grpc_rig import INFER, SERVICE, Answered, ask, bearer, channel, infer_request
+from tests.grpc_rig import INFER, SERVICE, Answered, ask, bearer, begin, channel, infer_request
 from tests.serving_rig import (
     FakeModel,
     MemoryRouting,
@@ -77,13 +78,18 @@ def gate(tmp_path: Path) -> Iterator[tuple[World, GateModel]]:
         routing.model.gate.set()
 
 
-def held(gate: tuple[World, GateModel], line: grpc.Channel) -> grpc.Future:
+def held(gate: tuple[World, GateModel], line: grpc.Channel) -> Any:
     """A call that the model is busy with."""
     _, model = gate
     model.gate.clear()
-    future = line.unary_unary(INFER).future(GOOD, timeout=20)
+    future = begin(line, GOOD)
     assert model.entered.acquire(timeout=20)
     return future
+
+
+def waiting(world: World) -> int:
+    """How many requests wait for the model."""
+    return sum(len(lane._waiting) for lane in world.worker._plane.batcher._lanes.values())
 
 
 def test_a_deadline_is_kept(gate: tuple[World, GateModel]) -> None:
@@ -92,8 +98,11 @@ def test_a_deadline_is_kept(gate: tuple[World, GateModel]) -> None:
     with channel(world.grpc) as line:
         first = held(gate, line)
         before = len(model.calls)
-        late = ask(line, INFER, infer_request(id="late").SerializeToString(), timeout_s=0.05)
-        assert late.code is grpc.StatusCode.DEADLINE_EXCEEDED
+        late = begin(line, GOOD, timeout_s=0.3)
+        eventually(lambda: waiting(world) == 1)
+        with pytest.raises(grpc.RpcError) as caught:
+            late.result(20)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         model.gate.set()
         assert first.result(20)
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
@@ -107,7 +116,7 @@ def test_the_clients_parameter(gate: tuple[World, GateModel]) -> None:
         first = held(gate, line)
         request = infer_request()
         request.parameters["timeout"].int64_param = 1000
-        second = line.unary_unary(INFER).future(request.SerializeToString(), timeout=20)
+        second = begin(line, request.SerializeToString())
         with pytest.raises(grpc.FutureTimeoutError):
             second.result(0.1)
         model.gate.set()
@@ -123,15 +132,15 @@ def test_a_cancelled_call_frees_its_place(gate: tuple[World, GateModel]) -> None
     with channel(world.grpc) as line:
         first = held(gate, line)
         before = len(model.calls)
-        waiting = [line.unary_unary(INFER).future(GOOD, timeout=20) for _ in range(7)]
+        waiting = [begin(line, GOOD) for _ in range(7)]
         eventually(lambda: ask(line, INFER, GOOD).code is grpc.StatusCode.RESOURCE_EXHAUSTED)
         for one in waiting:
             one.cancel()
-        again = None
+        again: Any = None
 
         def taken() -> bool:
             nonlocal again
-            again = line.unary_unary(INFER).future(GOOD, timeout=20)
+            again = begin(line, GOOD)
             try:
                 again.result(0.05)
             except grpc.FutureTimeoutError:
@@ -154,7 +163,7 @@ def test_overload(gate: tuple[World, GateModel]) -> None:
     with channel(world.grpc) as line:
         first = held(gate, line)
         body = infer_request(columns(15)).SerializeToString()
-        second = line.unary_unary(INFER).future(body, timeout=20)
+        second = begin(line, body)
         refused: list[Answered] = []
 
         def full() -> bool:
@@ -166,7 +175,7 @@ def test_overload(gate: tuple[World, GateModel]) -> None:
         eventually(full)
         assert refused[0].trailers["shipway-code"] == "limit.overloaded"
         details = refused[0].trailers["grpc-status-details-bin"]
-        assert b"google.rpc.RetryInfo" in details  # type: ignore[operator]
+        assert b"google.rpc.RetryInfo" in details
         model.gate.set()
         assert first.result(20)
         assert second.result(20)
@@ -181,18 +190,15 @@ def test_calls_of_callers_and_strangers(tmp_path: Path) -> None:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as strangers, channel(world.grpc) as callers:
             # A call whose message does not come: the door holds it for as long as it may.
-            idle = [
-                callers.stream_unary(INFER).future(_never(), metadata=[bearer(key)], timeout=20)
-                for _ in range(4)
-            ]
+            idle = [begin(callers, _never(), bearer(key)) for _ in range(4)]
             full = grpc.StatusCode.RESOURCE_EXHAUSTED
             eventually(lambda: ask(callers, INFER, GOOD, bearer(key)).code is full)
             live = f"/{SERVICE}/ServerLive"
             assert ask(strangers, live).code is grpc.StatusCode.OK
             for one in idle:
                 one.cancel()
-            check = strangers.stream_unary("/grpc.health.v1.Health/Check")
-            silent = [check.future(_never(), timeout=20) for _ in range(OPEN_CALLS)]
+            check = "/grpc.health.v1.Health/Check"
+            silent = [begin(strangers, _never(), method=check) for _ in range(OPEN_CALLS)]
             eventually(lambda: ask(strangers, live).code is full)
             ok = grpc.StatusCode.OK
             eventually(lambda: ask(callers, INFER, GOOD, bearer(key)).code is ok)
@@ -211,7 +217,7 @@ def test_a_message_must_come(tmp_path: Path) -> None:
     with running(tmp_path, limits=limits, grpc=GrpcOptions(port=0)) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line:
-            future = line.stream_unary(INFER).future(_never(), timeout=20)
+            future = begin(line, _never())
             with pytest.raises(grpc.RpcError) as caught:
                 future.result(20)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
@@ -270,7 +276,7 @@ def test_a_drain_finishes_what_is_under_way(tmp_path: Path) -> None:
         model = routing.model
         with channel(world.grpc) as line, ThreadPoolExecutor(2) as pool:
             first = held((world, model), line)
-            others = [line.unary_unary(INFER).future(GOOD, timeout=20) for _ in range(20)]
+            others = [begin(line, GOOD) for _ in range(20)]
             health = "/grpc.health.v1.Health/Check"
             asked = [pool.submit(ask, line, health) for _ in range(2)]
             assert all(one.result(20).code is grpc.StatusCode.OK for one in asked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2
@@ -12,7 +13,7 @@ from grpc import StatusCode
 
 from shipway import errors
 from shipway.errors import ContractViolated, Overloaded, Problem, ShipwayError
-from shipway.serving.rpc.statuses import STATUS, grpc_status, told, trailers
+from shipway.serving.rpc.statuses import STATUS, grpc_status, told_text, trailers
 from shipway.serving.statuses import http_status
 
 FIELD = descriptor_pb2.FieldDescriptorProto
@@ -51,13 +52,13 @@ def test_the_same_over_both(kind: type[ShipwayError]) -> None:
 def test_details_are_google_rpc_status() -> None:
     """What is written by hand reads as google.rpc.Status with RetryInfo and BadRequest."""
     full = Overloaded("voll ü", next_step="wait", retry_after_s=300)
-    (status,) = parsed(full)
+    status = parsed(full)
     assert (status.code, status.message) == (8, "voll ü. Next: wait")
     (detail,) = status.details
     assert detail.type_url == "type.googleapis.com/google.rpc.RetryInfo"
     assert message("RetryInfo").FromString(detail.value).retry_delay.seconds == 300
     problems = [Problem("c", "too large", "row 1, column x", "at most 7")] * 40
-    (status,) = parsed(ContractViolated("wrong", next_step="mend", problems=problems))
+    status = parsed(ContractViolated("wrong", next_step="mend", problems=problems))
     (detail,) = status.details
     violations = message("BadRequest").FromString(detail.value).field_violations
     assert (violations[0].field, violations[0].reason) == ("row 1, column x", "c")
@@ -69,7 +70,9 @@ def test_what_is_told_is_bounded() -> None:
     """However much is wrong, the metadata stays below what clients take."""
     problems = [Problem("c" * 20, "m" * 9000, "w" * 9000)] * 100
     error = ContractViolated("x" * 9000, next_step="mend", problems=problems)
-    size = len(told(error).encode()) + sum(len(key) + len(value) for key, value in trailers(error))
+    size = len(told_text(error).encode()) + sum(
+        len(key) + len(value) for key, value in trailers(error)
+    )
     assert size < 16_000
 
 
@@ -80,19 +83,18 @@ def test_the_code_is_always_there() -> None:
     )
 
 
-def parsed(error: ShipwayError) -> list[object]:
+def parsed(error: ShipwayError) -> Any:
     """The Status in the trailing metadata."""
-    found = dict(trailers(error))
-    return [message("Status").FromString(found["grpc-status-details-bin"])]
+    return message("Status").FromString(dict(trailers(error))["grpc-status-details-bin"])
 
 
-def message(name: str) -> type:
+def message(name: str) -> Any:
     """A message of google.rpc, as its published files describe it."""
     file = descriptor_pb2.FileDescriptorProto(
         name="rpc.proto", package="google.rpc", syntax="proto3"
     )
     text, number, whole = FIELD.TYPE_STRING, FIELD.TYPE_INT32, FIELD.TYPE_INT64
-    for one, fields in {
+    described: dict[str, list[tuple[str, int, Any, str]]] = {
         "Any": [("type_url", 1, text, ""), ("value", 2, FIELD.TYPE_BYTES, "")],
         "Status": [("code", 1, number, ""), ("message", 2, text, ""), ("details", 3, 0, "Any")],
         "Duration": [("seconds", 1, whole, ""), ("nanos", 2, number, "")],
@@ -103,7 +105,8 @@ def message(name: str) -> type:
             ("reason", 3, text, ""),
         ],
         "BadRequest": [("field_violations", 1, 0, "FieldViolation")],
-    }.items():
+    }
+    for one, fields in described.items():
         made = file.message_type.add(name=one)
         for field, place, kind, of in fields:
             label = FIELD.LABEL_REPEATED if kind == 0 else FIELD.LABEL_OPTIONAL

@@ -14,11 +14,13 @@ def note(faults: list[Problem], name: str, message: str) -> None:
         faults.append(Problem("request.malformed", message, where))
 
 
-def malformed(faults: list[Problem]) -> MalformedRequest:
-    """The refusal of a request with *faults*."""
+def malformed(
+    faults: list[Problem], described: str = "GET /v2/models/<model> describes"
+) -> MalformedRequest:
+    """The refusal of a request with *faults*; *described* is what tells how one should be."""
     first = faults[0]
     return MalformedRequest(
         f"{first.where}: {first.message}" if len(faults) == 1 else f"{len(faults)} faults: {first}",
-        next_step="send one input a column, as GET /v2/models/<model> describes them",
+        next_step=f"send one input a column, as {described} them",
         problems=faults,
     )

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import grpc
 from grpc import StatusCode, aio
@@ -30,7 +30,7 @@ from shipway.security.policy import Scope
 from shipway.serving.access import Access
 from shipway.serving.http.limits import Limits
 from shipway.serving.routes import DESCRIBE
-from shipway.serving.rpc.statuses import grpc_status, told, trailers
+from shipway.serving.rpc.statuses import grpc_status, told_text, trailers
 
 _log = logging.getLogger(__name__)
 _CREDENTIALS = frozenset({"authorization", "x-api-key"})
@@ -55,10 +55,10 @@ class Call:
 class CallRefused(Exception):
     """A call ends here: an error, and the status where gRPC is more exact than the table."""
 
-    def __init__(self, error: ShipwayError, code: StatusCode) -> None:
+    def __init__(self, error: ShipwayError, code: StatusCode | None = None) -> None:
         super().__init__(error.message)
         self.error = error
-        self.code = code
+        self.code = grpc_status(error) if code is None else code
 
 
 class Unary(NamedTuple):
@@ -104,7 +104,7 @@ class Door(grpc.GenericRpcHandler):
         self._streams: set[asyncio.Task[Any]] = set()
         self._closing = False
         self._handlers = {name: self._handler(method) for name, method in methods.items()}
-        self._unknown = self._handler(Unary(DESCRIBE, _not_answered, bare=True))
+        self._unknown = self._handler(Stream(DESCRIBE, _not_answered))
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """What handles the call, never None: what is not known must not be told to strangers."""
@@ -131,14 +131,14 @@ class Door(grpc.GenericRpcHandler):
                 call = Call(caller, context, partial(self._receive, context))
                 body = b"" if method.bare else await self._receive(context)
                 answer = await method.answer(call, body)
-                if isinstance(answer, bytes):
-                    return answer
-                _tell(context, answer)
+            if isinstance(answer, bytes):
+                return answer
+            told = CallRefused(answer)
         except (ShipwayError, CallRefused) as error:
-            self._refuse(context, error)
+            told = self._counted(error)
         except Exception:  # an outermost loop: a fault of ours must not end the worker
-            _fault(context)
-        return b""
+            told = _fault()
+        return await _abort(context, told)
 
     async def _run(self, method: Stream, _: object, context: Context) -> None:
         task = asyncio.current_task()
@@ -148,18 +148,20 @@ class Door(grpc.GenericRpcHandler):
                 if task is not None:
                     self._streams.add(task)
                 await method.run(Call(caller, context, partial(self._receive, context)))
+            return
         except (ShipwayError, CallRefused) as error:
-            self._refuse(context, error)
+            told = self._counted(error)
         except asyncio.CancelledError:
             if not self._closing:
                 raise
             step = "ask another one"
-            _tell(context, EnvironmentFailure("this server is shutting down", next_step=step))
+            told = CallRefused(EnvironmentFailure("this server is shutting down", next_step=step))
         except Exception:  # an outermost loop, as above
-            _fault(context)
+            told = _fault()
         finally:
             if task is not None:
                 self._streams.discard(task)
+        await _abort(context, told)
 
     def authorise(self, scope: Scope, context: Context) -> str:
         """The id of who is calling; raises for whoever may not do what needs *scope*."""
@@ -181,13 +183,10 @@ class Door(grpc.GenericRpcHandler):
             raise MalformedRequest("the call came without a message", next_step="send one")
         return message
 
-    def _refuse(self, context: Context, refused: ShipwayError | CallRefused) -> None:
-        if isinstance(refused, CallRefused):
-            self._refused(refused.error)
-            _tell(context, refused.error, refused.code)
-        else:
-            self._refused(refused)
-            _tell(context, refused)
+    def _counted(self, refused: ShipwayError | CallRefused) -> CallRefused:
+        told = CallRefused(refused) if isinstance(refused, ShipwayError) else refused
+        self._refused(told.error)
+        return told
 
 
 class _Room:
@@ -211,17 +210,14 @@ class _Room:
         self._now -= 1
 
 
-def _tell(context: Context, error: ShipwayError, code: StatusCode | None = None) -> None:
-    code = grpc_status(error) if code is None else code
-    context.set_code(code)
-    context.set_details(told(error))
-    context.set_trailing_metadata(trailers(error, code))
+async def _abort(context: Context, told: CallRefused) -> Never:
+    await context.abort(told.code, told_text(told.error), trailers(told.error, told.code))
 
 
-def _fault(context: Context) -> None:
+def _fault() -> CallRefused:
     _log.exception("a call failed")
     step = "look at the server's log"
-    _tell(context, PredictionFailed("the server failed to answer", next_step=step))
+    return CallRefused(PredictionFailed("the server failed to answer", next_step=step))
 
 
 def _credentials(context: Context) -> dict[bytes, bytes]:
@@ -237,7 +233,7 @@ def _credentials(context: Context) -> dict[bytes, bytes]:
     return found
 
 
-async def _not_answered(call: Call, _: bytes) -> bytes:
+async def _not_answered(call: Call) -> None:
     error = UsageError(
         "no such method is answered here",
         next_step="use ModelInfer; reflection tells every method that there is",

@@ -23,7 +23,7 @@ from shipway.serving.protocols.oip import EXTENSIONS
 from shipway.serving.routes import DESCRIBE, PREDICT, read_only, shown
 from shipway.serving.routing import Routing, Served
 from shipway.serving.rpc import open_inference_pb2 as messages
-from shipway.serving.rpc.door import Call, CallRefused, Method, Unary
+from shipway.serving.rpc.door import Call, CallRefused, Method, Stream, Unary
 from shipway.serving.rpc.tensors import TensorCodec
 from shipway.serving.triton import model_config, statistics
 
@@ -99,7 +99,7 @@ class Inference:
             "RepositoryIndex": Unary(DESCRIBE, self._index),
             "RepositoryModelLoad": Unary(DESCRIBE, _not_from_here, bare=True),
             "RepositoryModelUnload": Unary(DESCRIBE, _not_from_here, bare=True),
-            "ModelStreamInfer": Unary(DESCRIBE, _not_streamed, bare=True),
+            "ModelStreamInfer": Stream(DESCRIBE, _not_streamed),
         }
         return {f"/{SERVICE.full_name}/{name}": method for name, method in answered.items()}
 
@@ -235,7 +235,8 @@ async def _not_from_here(call: Call, _: bytes) -> bytes:
     raise read_only()
 
 
-async def _not_streamed(call: Call, _: bytes) -> bytes:
+async def _not_streamed(call: Call) -> None:
+    await call.receive()  # a client that is still sending would see that fail, not why
     error = UsageError(
         "predictions are not streamed: every request has one answer",
         next_step="call ModelInfer; calls of one connection are answered at the same time",

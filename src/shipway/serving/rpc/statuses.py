@@ -64,7 +64,7 @@ def grpc_status(error: ShipwayError) -> StatusCode:
     )
 
 
-def told(error: ShipwayError) -> str:
+def told_text(error: ShipwayError) -> str:
     """What happened and what to do, in the one text that a gRPC status has."""
     return f"{error.message}. Next: {error.next_step}"[:_TEXT]
 
@@ -82,7 +82,7 @@ def trailers(error: ShipwayError, code: StatusCode | None = None) -> Metadata:
     if not details:
         return stable
     number, _ = (code or grpc_status(error)).value
-    status = _number(1, number) + _text(2, told(error)) + b"".join(details)
+    status = _number(1, number) + _text(2, told_text(error)) + b"".join(details)
     return (*stable, (_DETAILS_KEY, status))
 
 

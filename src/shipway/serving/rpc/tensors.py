@@ -34,6 +34,7 @@ from shipway.serving.rpc.open_inference_pb2 import ModelInferRequest, ModelInfer
 PROTOBUF = b"application/protobuf"
 NULLS = "nulls"
 _SHARED = "shared_memory_region"
+_NOT_SHARED = "is in shared memory, which is not read: send its values"
 _NEVER = float("inf")
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -85,7 +86,7 @@ class TensorCodec:
         if not is_id(request_id):
             note(faults, "", ID_FAULT)
         if faults:
-            raise malformed(faults)
+            raise malformed(faults, "ModelMetadata describes")
         write = partial(self.encode, names, bool(raw))
         return Decoded(request_id, columns, rows, write, timeout_s)
 
@@ -113,6 +114,9 @@ class TensorCodec:
         self, inputs: Sequence[Tensor], raw: Sequence[bytes], faults: list[Problem]
     ) -> RequestColumns:
         if raw and len(raw) != len(inputs):
+            for tensor in inputs:
+                if _SHARED in tensor.parameters:
+                    note(faults, tensor.name, _NOT_SHARED)
             note(faults, "", f"there are {len(inputs)} inputs and {len(raw)} raw_input_contents")
             return {}
         columns: dict[str, RequestColumn] = {}
@@ -207,7 +211,7 @@ def _values(tensor: Tensor, blob: bytes | None, count: int) -> list[Any] | NDArr
     """
     parameters = tensor.parameters
     if parameters and _SHARED in parameters:
-        raise ValueError("is in shared memory, which is not read: send its values")
+        raise ValueError(_NOT_SHARED)
     values: list[Any] | NDArray[np.generic]
     if blob is None:
         values = _typed(tensor, count)
