@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.serving_rig import MODEL, MemoryRouting, World, eventually, make_key, running
-from tritonclient import grpc as triton
-from tritonclient.grpc import aio
+from tests.triton_grpc import aio, triton
 from tritonclient.utils import InferenceServerException
 
 from shipway.serving.rpc.options import GrpcOptions

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.triton_grpc import model_config_pb2, service_pb2
 
 from shipway.serving.rpc import open_inference_pb2
 
@@ -56,8 +57,6 @@ def test_fresh() -> None:
 
 def test_numbers_of_tritonclient() -> None:
     """Every message and field of ours has the number and the type that tritonclient knows."""
-    from tritonclient.grpc import model_config_pb2, service_pb2
-
     theirs = of(service_pb2.DESCRIPTOR) | of(model_config_pb2.DESCRIPTOR)
     for name, message in of(OURS).items():
         assert fields(message).items() <= fields(theirs[name]).items(), name
@@ -68,8 +67,6 @@ def test_numbers_of_tritonclient() -> None:
 
 def test_methods_of_tritonclient() -> None:
     """Every method of ours takes and gives the messages that tritonclient sends and reads."""
-    from tritonclient.grpc import service_pb2
-
     theirs = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods_by_name
     for method in OURS.services_by_name["GRPCInferenceService"].methods:
         other = theirs[method.name]
@@ -80,8 +77,6 @@ def test_methods_of_tritonclient() -> None:
 
 def test_a_pool_of_its_own() -> None:
     """Ours and a client's messages of the same names live in one process."""
-    from tritonclient.grpc import service_pb2
-
     assert service_pb2.ModelInferRequest.DESCRIPTOR.full_name == "inference.ModelInferRequest"
     with pytest.raises(TypeError):
         service_pb2.ModelInferRequest().CopyFrom(open_inference_pb2.ModelInferRequest())
