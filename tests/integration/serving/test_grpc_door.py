@@ -109,6 +109,7 @@ BAD = [
     (("x-api-key", KEY[:-1] + ("a" if KEY[-1] != "a" else "b")),),
     (("authorization", f"Bearer {KEY}"), ("x-api-key", "other")),
     (("authorization", f"Bearer {KEY}"), ("authorization", "Bearer other")),
+    (("authorization", "Bearer other"), ("authorization", f"Bearer {KEY}")),
     (("x-api-key", "x" * 4000),),
 ]
 
@@ -224,6 +225,7 @@ def test_watch_sees_the_drain(tmp_path_factory: pytest.TempPathFactory) -> None:
             with pytest.raises(grpc.RpcError):
                 next(watch)
             assert watch.code() is grpc.StatusCode.UNAVAILABLE
+            assert "ask another one" in watch.details()
 
 
 def test_readiness_over_both(locked: World, line: grpc.Channel) -> None:

@@ -154,7 +154,7 @@ def test_a_cancelled_call_frees_its_place(gate: tuple[World, GateModel]) -> None
         assert first.result(20)
         assert again is not None
         assert again.result(20)
-        assert len(model.calls) == before + 2
+        assert sum(model.calls[before:]) == 2
 
 
 def test_overload(gate: tuple[World, GateModel]) -> None:
