@@ -119,11 +119,20 @@ class Door(grpc.GenericRpcHandler):
     def _handler(self, method: Method) -> Any:
         # The message is read by hand, after the caller is known: gRPC's own unary handlers wait
         # for it first. On the wire there is no difference.
+        # gRPC asks each time whether a handler is a coroutine function, which a partial hides.
         if isinstance(method, Stream):
-            return grpc.stream_stream_rpc_method_handler(partial(self._run, method))
-        return grpc.stream_unary_rpc_method_handler(partial(self._answer, method))
 
-    async def _answer(self, method: Unary, _: object, context: Context) -> bytes:
+            async def run(_: object, context: Context) -> None:
+                await self._run(method, context)
+
+            return grpc.stream_stream_rpc_method_handler(run)
+
+        async def answer(_: object, context: Context) -> bytes:
+            return await self._answer(method, context)
+
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    async def _answer(self, method: Unary, context: Context) -> bytes:
         room = self._strangers if method.scope is None else self._callers
         try:
             with room:
@@ -140,7 +149,7 @@ class Door(grpc.GenericRpcHandler):
             told = _fault()
         return await _abort(context, told)
 
-    async def _run(self, method: Stream, _: object, context: Context) -> None:
+    async def _run(self, method: Stream, context: Context) -> None:
         task = asyncio.current_task()
         try:
             with self._callers:
