@@ -40,10 +40,9 @@ OPEN_METHODS = frozenset(
         "/inference.GRPCInferenceService/ServerLive",
         "/inference.GRPCInferenceService/ServerReady",
         "/grpc.health.v1.Health/Check",
-        "/grpc.health.v1.Health/Watch",
     }
 )
-"""The same of gRPC."""
+"""The same of gRPC. A watch is kept for callers alone: it holds a call for as long as it likes."""
 
 _REMEMBERED = 4096
 _HEADERS = frozenset({"authorization", "x-api-key"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,9 +16,19 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 from tests.grpc_rig import INFER, SERVICE, Answered, ask, bearer, channel, infer_request
-from tests.serving_rig import MODEL, MemoryRouting, World, eventually, make_key, running
+from tests.serving_rig import (
+    MODEL,
+    MemoryRouting,
+    World,
+    columns,
+    eventually,
+    make_key,
+    running,
+)
 
 from shipway.security.policy import Scope
+from shipway.security.rates import Rate, Rates
+from shipway.serving.access import OPEN_METHODS, Admission
 from shipway.serving.exposition import metrics_page
 from shipway.serving.rpc import open_inference_pb2
 from shipway.serving.rpc.open_inference_pb2 import ServerReadyResponse
@@ -25,7 +36,6 @@ from shipway.serving.rpc.options import GrpcOptions
 
 KEY, RECORD = make_key()
 VIEWER, VIEWER_RECORD = make_key(Scope.VIEW, salt=40)
-OPEN = {f"/{SERVICE}/ServerLive", f"/{SERVICE}/ServerReady", "/grpc.health.v1.Health/Check"}
 TRITON = (
     "ModelStreamInfer", "RepositoryModelLoad", "RepositoryModelUnload", "LogSettings",
     "TraceSetting", "SystemSharedMemoryStatus", "SystemSharedMemoryRegister",
@@ -52,7 +62,7 @@ def declared() -> list[str]:
 
 
 CLOSED = [
-    *(name for name in declared() if name not in OPEN),
+    *(name for name in declared() if name not in OPEN_METHODS),
     *(f"/{SERVICE}/{name}" for name in TRITON),
     *ODD,
 ]
@@ -96,7 +106,7 @@ def test_closed(line: grpc.Channel, method: str, body: bytes) -> None:
     assert streamed(line, method, body) is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize("method", sorted(OPEN))
+@pytest.mark.parametrize("method", sorted(OPEN_METHODS))
 def test_open(line: grpc.Channel, method: str) -> None:
     """Liveness and readiness are told to anybody, and a bad key does not matter there."""
     assert ask(line, method).code is grpc.StatusCode.OK
@@ -239,3 +249,24 @@ def test_refusals_are_counted(locked: World, line: grpc.Channel) -> None:
     ask(line, INFER)
     text = metrics_page(locked.run).decode()
     assert 'shipway_grpc_refused_total{code="access.not-authenticated"}' in text
+
+
+def test_rates(tmp_path: Path) -> None:
+    """A caller above its rate, in calls or in rows, is told when to come again."""
+    key, record = make_key()
+    admission = Admission(
+        requests=Rates(tmp_path / "calls", Rate(1.0, 4), of="requests", setting="r"),
+        rows=Rates(tmp_path / "rows", Rate(1.0, 10), of="rows", setting="r"),
+    )
+    routing = MemoryRouting(keys=[record])
+    options = GrpcOptions(port=0)
+    with running(tmp_path / "run", routing=routing, admission=admission, grpc=options) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        with channel(world.grpc) as opened:
+            many = infer_request(columns(9)).SerializeToString()
+            answered = [ask(opened, INFER, many, bearer(key)) for _ in range(8)]
+    assert answered[0].code is grpc.StatusCode.OK
+    for refused in (answered[1], answered[-1]):
+        assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert refused.trailers["shipway-code"] == "limit.rate"
+        assert b"google.rpc.RetryInfo" in refused.trailers["grpc-status-details-bin"]

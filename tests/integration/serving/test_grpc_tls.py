@@ -14,10 +14,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from tests.grpc_rig import INFER, ask, infer_request
+from tests.grpc_rig import INFER, ask, bearer, infer_request
 from tests.serving_rig import World, eventually, running
 
 from shipway.errors import ConfigError
+from shipway.security.certificates import Principals
+from shipway.security.policy import Scope
+from shipway.serving.access import Admission
 from shipway.serving.rpc.options import GrpcOptions
 from shipway.serving.rpc.tls import credentials
 
@@ -87,13 +90,18 @@ def authority() -> Authority:
     return Authority.named("believed")
 
 
-def code(world: World, authority: Authority, pair: tuple[Path, Path] | None = None) -> str:
+def code(
+    world: World,
+    authority: Authority,
+    pair: tuple[Path, Path] | None = None,
+    *metadata: tuple[str, str],
+) -> str:
     """How a call ends on a new connection that shows *pair*."""
     shown = (None, None) if pair is None else (pair[1].read_bytes(), pair[0].read_bytes())
     made = grpc.ssl_channel_credentials(authority.pem, *shown)
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
     with grpc.secure_channel(world.grpc, made, options) as line:
-        return ask(line, INFER, GOOD).code.name
+        return ask(line, INFER, GOOD, *metadata).code.name
 
 
 @pytest.fixture
@@ -128,6 +136,22 @@ def test_certificates_of_callers(mutual: World, tmp_path: Path, authority: Autho
     assert code(mutual, authority, stranger) == "UNAVAILABLE"
     expired = authority.issue(tmp_path, "expired", ends_in=-DAY)
     assert code(mutual, authority, expired) == "UNAVAILABLE"
+
+
+def test_a_certificate_is_a_caller(tmp_path: Path, authority: Authority) -> None:
+    """A certificate whose name has a right needs no key; another one does, and a bad key counts."""
+    certificate, key = authority.issue(tmp_path, "server")
+    client_ca = tmp_path / "ca.pem"
+    client_ca.write_bytes(authority.pem)
+    options = GrpcOptions(port=0, certificate=certificate, key=key, client_ca=client_ca)
+    admission = Admission(principals=Principals({"dns:scorer": (Scope.PREDICT,)}))
+    with running(tmp_path / "run", grpc=options, admission=admission) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        scorer = authority.issue(tmp_path, "scorer")
+        assert code(world, authority, scorer) == "OK"
+        assert world.sink.events[-1].caller == "cert:dns:scorer"
+        assert code(world, authority, authority.issue(tmp_path, "other")) == "UNAUTHENTICATED"
+        assert code(world, authority, scorer, bearer("nonsense")) == "UNAUTHENTICATED"
 
 
 def test_renewal(mutual: World, tmp_path: Path, authority: Authority) -> None:

@@ -26,8 +26,9 @@ from shipway.errors import (
     ShipwayError,
     UsageError,
 )
+from shipway.security.certificates import grpc_certificate
 from shipway.security.policy import Scope
-from shipway.serving.access import Access
+from shipway.serving.access import Access, Credentials
 from shipway.serving.http.limits import Limits
 from shipway.serving.routes import DESCRIBE
 from shipway.serving.rpc.statuses import grpc_status, told_text, trailers
@@ -90,7 +91,7 @@ class Door(grpc.GenericRpcHandler):
         self,
         methods: Mapping[str, Method],
         *,
-        access: Callable[[], Access | None],
+        access: Callable[[], Access],
         limits: Limits,
         max_calls: int,
         refused: Callable[[ShipwayError], None],
@@ -174,8 +175,7 @@ class Door(grpc.GenericRpcHandler):
 
     def authorise(self, scope: Scope, context: Context) -> str:
         """The id of who is calling; raises for whoever may not do what needs *scope*."""
-        access = self._access()
-        return "" if access is None else access.allow(_credentials(context), scope).id
+        return self._access().allow(_credentials(context), scope).id
 
     async def _receive(self, context: Context) -> bytes:
         """The message of a call, which must come in the time that a request has."""
@@ -229,8 +229,8 @@ def _fault() -> CallRefused:
     return CallRefused(PredictionFailed("the server failed to answer", next_step=step))
 
 
-def _credentials(context: Context) -> dict[bytes, bytes]:
-    """What of the metadata tells who is calling; more than one of a kind is refused."""
+def _credentials(context: Context) -> Credentials:
+    """What the caller showed; of the metadata, more than one of a kind is refused."""
     found: dict[bytes, bytes] = {}
     for key, value in context.invocation_metadata() or ():
         if key not in _CREDENTIALS:
@@ -239,7 +239,8 @@ def _credentials(context: Context) -> dict[bytes, bytes]:
         if name in found:
             raise MalformedRequest(f"{key} came more than once", next_step="send it once")
         found[name] = value if isinstance(value, bytes) else value.encode()
-    return found
+    # A header counts before a certificate, which costs more to ask for.
+    return Credentials(found, None if found else grpc_certificate(context.auth_context()))
 
 
 async def _not_answered(call: Call) -> None:

@@ -120,6 +120,7 @@ class Inference:
         target = self._target(request.model_name, request.model_version)
         decoded = target.codec.decode(request)
         self._bounds.check_elements(decoded.rows * len(decoded.columns))
+        self._plane.routing.access.charge(call.caller, decoded.rows)
         allowed = min(decoded.timeout_s, self._limits.request_timeout_s)
         left: float | None = call.context.time_remaining()
         if left is not None:

@@ -23,6 +23,7 @@ from shipway.errors import (
     NotFoundError,
     Overloaded,
     Problem,
+    RateLimited,
     ShipwayError,
     UsageError,
 )
@@ -72,7 +73,7 @@ def told_text(error: ShipwayError) -> str:
 def trailers(error: ShipwayError, code: StatusCode | None = None) -> Metadata:
     """The stable code of *error*, when to try again, and every problem it has."""
     details = []
-    if isinstance(error, Overloaded):
+    if isinstance(error, Overloaded | RateLimited):
         delay = _field(1, _number(1, max(1, error.retry_after_s)))
         details.append(_any("RetryInfo", delay))
     if error.problems:
