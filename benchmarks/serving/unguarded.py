@@ -71,6 +71,9 @@ class UncheckedTogether(BatchChecker):
         """The rows of *parts*; columns are left to the one above."""
         return super().check(parts) if isinstance(parts[0], RowMajor) else None
 
+    def _are_clean(self, values: list[float | None]) -> bool:
+        return True
+
     def _is_clean(self, matrix: NDArray[np.float64]) -> bool:
         return True
 
@@ -101,12 +104,15 @@ class _Nothing(Counter):
     def add(self, amount: float = 1.0) -> None:
         pass
 
+    def set(self, value: float) -> None:
+        pass
+
 
 class _Nowhere(Histogram):
     def __init__(self) -> None:
         pass
 
-    def observe(self, value: float) -> None:
+    def observe_all(self, values: Sequence[float]) -> None:
         pass
 
 

@@ -21,10 +21,11 @@ from shipway.domain.model import Kind
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The order of the features in a row."""
+    """The order of the features in a row, and how many there are."""
 
     names: tuple[str, ...]
     positions: Mapping[str, int]
+    width: int
 
     @classmethod
     def of(cls, contract: Contract) -> Layout | None:
@@ -36,12 +37,7 @@ class Layout:
         if any(column.kind is not Kind.NUMBER for column in contract.features):
             return None
         names = tuple(column.name for column in contract.features)
-        return cls(names, {name: place for place, name in enumerate(names)})
-
-    @property
-    def width(self) -> int:
-        """How many features a row has."""
-        return len(self.names)
+        return cls(names, {name: place for place, name in enumerate(names)}, len(names))
 
 
 class RowMajor(Mapping[str, Sequence[Any]]):

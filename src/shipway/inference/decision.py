@@ -89,6 +89,26 @@ class DecisionRule:
             good = np.logical_and.reduce((raw >= -_SLACK) & (raw <= 1 + _SLACK), axis=1)
         return None if good.all() else ~good
 
+    def few(self, raw: NDArray[np.float64]) -> tuple[list[float], list[Scalar]] | None:
+        """Scores and labels of a few rows of a binary model; None if a row is no prediction.
+
+        The same as :meth:`bad_rows` and :meth:`decide` without numpy, which pays by the call.
+        """
+        no, yes = self.values.tolist()
+        if self.positive == 0:
+            no, yes = yes, no
+        least, most, threshold = -_SLACK, 1 + _SLACK, self.threshold
+        scores: list[float] = []
+        labels: list[Scalar] = []
+        for pair in raw.tolist():
+            first, second = pair
+            if not (least <= first <= most and least <= second <= most):
+                return None
+            score = pair[self.positive]
+            scores.append(score)
+            labels.append(yes if score >= threshold else no)
+        return scores, labels
+
     def decide(self, raw: NDArray[np.float64]) -> Decided:
         """Scores and labels of *raw*: (n, k) class probabilities, or (n,) values in regression."""
         if self.positive is not None:

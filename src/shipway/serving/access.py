@@ -113,9 +113,13 @@ class Access:
         caller = self.identify(credentials)
         if scope not in caller.scopes:  # the usual case is over by now
             authorise(caller, scope)
-        if self._requests is not None:
-            self._requests.spend(caller.id)
+        self.count(caller.id)
         return caller
+
+    def count(self, caller: str) -> None:
+        """Count one request of *caller* (its id); raises RateLimited if they are too many."""
+        if self._requests is not None:
+            self._requests.spend(caller)
 
     def identify(self, credentials: Credentials) -> Caller:
         """The caller that *credentials* tell of, whatever it may do.

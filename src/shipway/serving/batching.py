@@ -128,10 +128,9 @@ class Batcher:
         figures.count_batch(batch.rows, seconds)
         outcomes = _recorded(lane.predictor, batch, outcomes)
         now = self._clock()
+        figures.count(outcomes, [now - one.place.received for one in batch.due])
         for one, outcome in zip(batch.due, outcomes, strict=True):
-            place = one.place
-            figures.count(outcome, one.rows, now - place.received)
-            place.settle(outcome)
+            one.place.settle(outcome)
 
     def _answer_late(self, lane: Lane, ones: list[Waiting]) -> None:
         if not ones:
@@ -149,8 +148,7 @@ class Batcher:
         rows: Iterable[int],
     ) -> None:
         told = tuple(errors)
-        for error in told:
-            lane.figures.count(error, 0, 0.0)
+        lane.figures.count(told, [0.0] * len(told))
         try:
             lane.predictor.record_refused(tuple(requests), told, tuple(rows))
         except ShipwayError as error:

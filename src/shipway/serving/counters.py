@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,9 +72,14 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count *value*, in the bucket whose upper bound is the first not below it."""
-        cells = self._cells
-        cells[self._cell + bisect_left(self._bounds, value)] += 1.0
-        cells[self._sum] += value
+        self.observe_all([value])
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Count each of *values*."""
+        cells, first, bounds = self._cells, self._cell, self._bounds
+        for value in values:
+            cells[first + bisect_left(bounds, value)] += 1.0
+        cells[self._sum] += sum(values)
 
 
 class CounterFile:

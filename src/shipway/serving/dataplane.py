@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from shipway import __version__
 from shipway.errors import EnvironmentFailure, ShipwayError
@@ -38,6 +39,24 @@ from shipway.serving.routes import (
 )
 from shipway.serving.routing import Routing, Served
 from shipway.serving.triton import Triton
+
+_REMEMBERED_S = 0.25
+
+
+class _Admitted(NamedTuple):
+    """What was made of a head: its route and its caller, by one table, for a moment.
+
+    A table is of one set of keys. The moment is so short that it hardly prolongs a key or a token.
+    """
+
+    table: Table
+    route: Route
+    caller: str
+    until: float
+
+    def holds(self, table: Table, now: float) -> bool:
+        """Whether it still does."""
+        return self.table is table and now < self.until
 
 
 class DataPlane:
@@ -93,6 +112,11 @@ class DataPlane:
 
     def admit(self, exchange: Exchange) -> None:
         """Find the route, then ask who is calling, then whether the method fits."""
+        known = exchange.head.admitted
+        if known.__class__ is _Admitted and known.holds(self._table, exchange.started):
+            exchange.tell, exchange.caller = known.route.tell, known.caller
+            self._count(known.caller)
+            return
         route = self._table.get(exchange.target) or self._find(exchange.target)
         exchange.tell = route.tell
         if route.scope is not None:
@@ -103,7 +127,10 @@ class DataPlane:
                 raise Refusal(error) from error
         if route.nowhere:
             route.handle(exchange, b"")
-        if exchange.method not in route.methods and exchange.method != b"OPTIONS":
+        if exchange.method in route.methods:
+            until = exchange.started + _REMEMBERED_S
+            exchange.head.admitted = _Admitted(self._table, route, exchange.caller, until)
+        elif exchange.method != b"OPTIONS":
             raise wrong_method(exchange, route)
 
     def handle(self, exchange: Exchange, body: bytes | bytearray) -> None:
@@ -111,6 +138,10 @@ class DataPlane:
 
         The route is looked up again: a version may have been retired while the body came in.
         """
+        known = exchange.head.admitted
+        if known.__class__ is _Admitted and known.table is self._table:
+            known.route.handle(exchange, body)
+            return
         route = self._table.get(exchange.target) or self._find(exchange.target)
         if exchange.method == b"OPTIONS":
             exchange.answer(204, b"", headers=allow(route))
@@ -125,6 +156,12 @@ class DataPlane:
     def count_refused(self, refusal: Refusal) -> None:
         """Count what never reached a version."""
         self._counters.counter("shipway_http_refused_total", refusal.error.code).add()
+
+    def _count(self, caller: str) -> None:
+        try:
+            self.routing.access.count(caller)
+        except ShipwayError as error:
+            raise Refusal(error) from error
 
     def _charge(self, caller: str, rows: int) -> None:
         self.routing.access.charge(caller, rows)

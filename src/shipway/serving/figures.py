@@ -44,18 +44,28 @@ class Figures:
         self._batch_rows.observe(rows)
         self._batch_seconds.observe(seconds)
 
-    def count(self, outcome: Outcome, rows: int, seconds: float) -> None:
-        """Count one request and how it ended."""
-        if isinstance(outcome, Answer):
-            self._answered.add()
+    def count(self, outcomes: Sequence[Outcome], seconds: Sequence[float]) -> None:
+        """Count requests, how each ended and how long it took."""
+        answered: list[float] = []
+        rows = 0
+        for outcome, taken in zip(outcomes, seconds, strict=True):
+            if isinstance(outcome, Answer):
+                answered.append(taken)
+                rows += len(outcome.prediction_ids)
+                if outcome.warnings:
+                    self._count_warnings(outcome)
+            else:
+                self._counter("shipway_requests_total", str(http_status(outcome))).add()
+                self._counter("shipway_errors_total", outcome.code).add()
+                self._failed.add(taken)
+        if answered:
+            self._answered.add(len(answered))
             self._rows.add(rows)
-            self._seconds.observe(seconds)
-            for code, number in outcome.warnings.items() if outcome.warnings else ():
-                self._counter("shipway_warnings_total", code).add(number)
-        else:
-            self._counter("shipway_requests_total", str(http_status(outcome))).add()
-            self._counter("shipway_errors_total", outcome.code).add()
-            self._failed.add(seconds)
+            self._seconds.observe_all(answered)
+
+    def _count_warnings(self, answer: Answer) -> None:
+        for code, number in answer.warnings.items():
+            self._counter("shipway_warnings_total", code).add(number)
 
     def _counter(self, family: str, label: str) -> Counter:
         return self._counters.counter(family, *self._labels, label)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 from typing import Protocol
+
+import msgspec
 
 from shipway.errors import DeadlineExceeded, Overloaded, ShipwayError
 from shipway.inference.predictor import Outcome, Pace, Predictor, Request
@@ -46,8 +47,7 @@ class Place(Protocol):
         """Answer with *outcome*; called once."""
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, gc=False):
     """A request that waits for its call of the model."""
 
     place: Place
@@ -55,8 +55,7 @@ class Waiting:
     rows: int
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(msgspec.Struct):
     """What one call of the model is given, and who was too late for it."""
 
     due: list[Waiting]

@@ -19,7 +19,7 @@ from shipway.serving.batching import Batcher
 from shipway.serving.http.exchange import Exchange
 from shipway.serving.http.responses import Refusal
 from shipway.serving.protocols.bounds import Bounds
-from shipway.serving.protocols.decoded import Decoded
+from shipway.serving.protocols.decoded import JSON, Decoded
 from shipway.serving.protocols.instances import CLOUD_EVENT, InstancesCodec
 from shipway.serving.protocols.invocations import InvocationsCodec
 from shipway.serving.protocols.oip_codec import Codec
@@ -91,7 +91,8 @@ class Predicting:
     ) -> None:
         try:
             decoded = decode(exchange, body)
-            self._bounds.check_elements(decoded.rows * len(decoded.columns))
+            if len(body) > self._bounds.max_elements:  # a value takes a byte at the least
+                self._bounds.check_elements(decoded.rows * len(decoded.columns))
             self._charge(exchange.caller, decoded.rows)
             exchange.write = decoded.write
             if decoded.timeout_s != _NEVER:
@@ -103,7 +104,8 @@ class Predicting:
 
     def _oip(self, codec: Codec, exchange: Exchange, body: bytes | bytearray) -> Decoded:
         headers = exchange.headers
-        check_type(headers, _OIP_TYPES)
+        if headers.get(b"content-type") != JSON:
+            check_type(headers, _OIP_TYPES)
         given = headers.get(b"inference-header-content-length")
         if given is None:
             self._bounds.check(body)

@@ -121,3 +121,24 @@ def test_columns_offline() -> None:
     assert decided.labels.tolist() == [0, 1]
     with pytest.raises(PredictionFailed, match=r"row 1.*1 of 2"):
         predict_columns(FakeModel(), rule, {"distance": np.array([100.0, NONSENSE])})
+
+
+PAIR = st.floats(-0.1, 1.1) | st.sampled_from([0.0, 0.5, 1.0, 1.0000001, float("nan")])
+
+
+@given(
+    st.lists(st.tuples(PAIR, PAIR), min_size=1, max_size=5),
+    st.sampled_from(["0", "1"]),
+    st.sampled_from([0.0, 0.5, 1.0]),
+)
+def test_a_few_rows_are_decided_like_many(
+    pairs: list[tuple[float, float]], positive: str, threshold: float
+) -> None:
+    """The short way decides as the long one does, and leaves every bad row to it."""
+    spec = ModelSpec(format="fake", task=Task.BINARY, inputs=(), classes=(0, 1), main_file="m")
+    rule = DecisionRule.of(spec, threshold=threshold, positive=positive)
+    raw = np.array(pairs, dtype=np.float64)
+    few, decided = rule.few(raw), rule.decide(raw)
+    assert (few is None) == (rule.bad_rows(raw) is not None)
+    if few is not None:
+        assert few == (decided.scores.tolist(), decided.labels.tolist())

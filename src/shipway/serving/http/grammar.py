@@ -66,11 +66,13 @@ class Head:
     ``headers`` has lower-case names; a header that came more often has its values joined by
     commas; Content-Length is not among them. ``size`` is the length of the body, or CHUNKED;
     ``timeout_s`` the smaller of the server's and the client's; ``expects`` says that the client
-    waits for a 100, ``special`` that an answer may not be a short one as it is.
+    waits for a 100, ``special`` that an answer may not be a short one as it is. ``admitted`` is
+    the application's, to remember what it made of the head.
     """
 
     __slots__ = (
         "_accepted",
+        "admitted",
         "close",
         "expects",
         "head_only",
@@ -92,6 +94,7 @@ class Head:
         self.expects = False
         self.timeout_s = float("inf")
         self.special = self.head_only
+        self.admitted: object = None
         self._accepted: Accepted | None = None
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from shipway.inference.predictor import Answer, RequestColumns
 
@@ -23,8 +24,7 @@ class Written(NamedTuple):
 Writer = Callable[[Answer], Written]
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """A request as the predictor takes it, and how its answer is to be written.
 
     ``timeout_s`` is the time that the client itself gave it, from its last byte on.
