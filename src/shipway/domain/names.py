@@ -10,6 +10,7 @@ from shipway.errors import NameNotAllowed
 
 _ALLOWED = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}", re.ASCII)
 _VARIANT = {digit: "89ab"[value % 4] for value, digit in enumerate("0123456789abcdef")}
+_ROWS = tuple(map(str, range(256)))
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul"}
     | {f"com{digit}" for digit in range(10)}
@@ -86,6 +87,13 @@ def _id(random: str, at: int) -> str:
     return f"{milliseconds:012x}7{random[at : at + 3]}{variant}{random[at + 4 : at + 19]}"
 
 
-def prediction_id(request_id: str, row: int) -> str:
-    """The id under which row *row* (from 0) of the request *request_id* is labelled later."""
-    return f"{request_id}:{row}"
+def prediction_ids(request_id: str, rows: int) -> list[str]:
+    """The ids under which the *rows* rows of the request *request_id* are labelled later.
+
+    >>> prediction_ids("booking-4711", 2)
+    ['booking-4711:0', 'booking-4711:1']
+    """
+    start = f"{request_id}:"
+    if rows <= len(_ROWS):
+        return [start + row for row in _ROWS[:rows]]
+    return [f"{start}{row}" for row in range(rows)]

@@ -21,7 +21,7 @@ from shipway.contract.schema import Contract
 from shipway.contract.together import BatchChecker
 from shipway.domain.events import EventSink, PredictionEvent, Scalar
 from shipway.domain.model import ModelSpec
-from shipway.domain.names import prediction_id
+from shipway.domain.names import prediction_ids
 from shipway.errors import PredictionFailed, ShipwayError
 from shipway.inference.decision import Decided, DecisionRule, not_a_prediction, predict_columns
 from shipway.runtimes.port import Columns, Model, Stalling
@@ -297,7 +297,7 @@ class Predictor:
                     self.served.number,
                     scores[start:end],
                     labels[start:end],
-                    [prediction_id(name, row) for row in range(one.rows)],
+                    prediction_ids(name, one.rows),
                     one.warnings,
                 )
             )

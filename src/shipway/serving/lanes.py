@@ -25,6 +25,7 @@ INLINE_S = 0.002
 
 _CALL_S = 0.25
 _FEW_ROWS = 1024
+_ALL = float("inf")
 _LONGEST_RETRY_S = 30
 
 
@@ -87,7 +88,7 @@ class Lane:
         self.busy = False
         self._clock = clock
         self._queue_rows = queue_rows
-        self._few = 0.0
+        self._few = self._most = 0.0
         target = predictor.served.latency_p99_s
         self._queue_s = queue_s if target is None else min(queue_s, target)
         self._call_s = _CALL_S if target is None else target / 2
@@ -107,6 +108,9 @@ class Lane:
         # So many rows are answered so soon that no bound needs to be looked at.
         soon = INLINE_S * pace.rows_per_s if pace.one_row_s < INLINE_S else 0.0
         self._few = min(soon, self._queue_rows, _FEW_ROWS)
+        # A fast model answers a crowd in slices on the loop, a slow one in a thread all at once.
+        fast = pace.one_row_s < INLINE_S / 4 and not self.predictor.may_stall
+        self._most = max(1.0, pace.rows_per_s * (INLINE_S if fast else self._call_s) or _ALL)
 
     def add(self, one: Waiting) -> None:
         """Let *one* wait; raises Overloaded if it would wait for too long or find no room.
@@ -132,8 +136,7 @@ class Lane:
         """The next batch: as many rows as fit a call, at least one request that is still due."""
         now = self._clock()
         batch = Batch([], [], 0)
-        most = self._most_rows()
-        waiting = self._waiting
+        most, waiting = self._most, self._waiting
         while waiting:
             one = waiting[0]
             if one.place.abandoned:
@@ -152,10 +155,6 @@ class Lane:
     def runs_inline(self, batch: Batch) -> bool:
         """Whether *batch* is done so soon that handing it to a thread would cost more."""
         return not self.predictor.may_stall and self.pace.seconds(batch.rows) <= INLINE_S
-
-    def _most_rows(self) -> float:
-        rate = self.pace.rows_per_s
-        return max(1.0, rate * self._call_s) if rate else float("inf")
 
     def _is_full(self, one: Waiting) -> bool:
         return self._rows + one.rows > self._queue_rows or self._wait_s() > self._queue_s

@@ -53,3 +53,10 @@ def test_any_blob(blob: bytes, rows: int, datatype: str) -> None:
     except ValueError:
         return
     assert len(values) == rows
+
+
+@given(st.lists(st.text() | st.integers() | st.just("a\nb"), max_size=5))
+def test_strings_are_written_one_by_one(values: list[Any]) -> None:
+    """Each element has its own length before it, whatever lines or types it is made of."""
+    blob = write_tensor("BYTES", values)
+    assert read_tensor("BYTES", memoryview(blob), len(values)) == [str(one) for one in values]

@@ -50,10 +50,19 @@ def read_tensor(datatype: str, blob: memoryview, rows: int) -> NDArray[np.generi
 def write_tensor(datatype: str, values: list[Any]) -> bytes:
     """*values* as a blob."""
     if datatype == "BYTES":
-        texts = [str(value).encode() for value in values]
+        texts = _encoded(values)
         lengths = {size: _LENGTH.pack(size) for size in set(map(len, texts))}
         return b"".join([part for text in texts for part in (lengths[len(text)], text)])
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
+
+
+def _encoded(values: list[Any]) -> list[bytes]:
+    """Each of *values* in UTF-8; all at once where they are texts of one line."""
+    try:
+        texts = "\n".join(values).encode().split(b"\n")
+    except TypeError:
+        texts = []
+    return texts if len(texts) == len(values) else [str(value).encode() for value in values]
 
 
 def _read_strings(blob: memoryview, rows: int) -> list[Scalar]:
