@@ -17,7 +17,8 @@ class Peer:
     """A server of others; ``title`` is how tables call it.
 
     ``path`` is where it is asked (``{kind}`` stands for the model), ``form`` what it is sent.
-    ``prepared`` means that its program is called once before, to lay out the model.
+    ``prepared`` means that its program is called once before, to lay out the model. ``shares`` is
+    another peer whose environment and program it has; the program is told the name.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Peer:
     wires: tuple[Wire, ...] = (Wire.JSON,)
     kinds: tuple[Kind, ...] = (Kind.NUMERIC, Kind.FLIGHTS)
     prepared: bool = False
+    shares: str = ""
 
 
 PEERS = (
@@ -40,6 +42,14 @@ PEERS = (
         "/v2/models/{kind}/infer",
         form=forms.oip,
         wires=(Wire.JSON, Wire.GRPC),
+    ),
+    Peer(
+        "mlserver_tuned",
+        "MLServer, tuned",
+        "/v2/models/{kind}/infer",
+        form=forms.oip,
+        wires=(Wire.JSON, Wire.GRPC),
+        shares="mlserver",
     ),
     Peer("bentoml", "BentoML", "/{kind}"),
     Peer("mlflow", "MLflow models serve", "/invocations", form=forms.mlflow, prepared=True),

@@ -68,7 +68,7 @@ def install(say: Callable[[str], None]) -> None:
     """Make every peer's environment; one that cannot be made is told and left out."""
     for peer in PEERS:
         try:
-            environments.install(peer.name, say)
+            environments.install(peer.shares or peer.name, say)
         except Unmeasured as reason:
             say(f"{peer.title}: {reason}")
 

@@ -97,13 +97,14 @@ def shipway(model: Model, folder: Path, *, guarded: bool = True) -> Iterator[Sit
 @contextmanager
 def peer(which: Peer, model: Model, folder: Path) -> Iterator[Site]:
     """A peer with the file of the model; raises Unmeasured if it is not there or fails."""
-    python = environments.python_of(which.name)
+    home = which.shares or which.name
+    python = environments.python_of(home)
     http_port, grpc_port = free_port(), free_port()
-    program = environments.PROGRAMS / f"{which.name}_server.py"
+    program = environments.PROGRAMS / f"{home}_server.py"
     told = [model.peer_file, model.kind, str(http_port), str(grpc_port), str(folder)]
     command = [str(python), str(program), *told]
     path = which.path.format(kind=model.kind)
-    environ = _peer_environment(python, folder)
+    environ = {**_peer_environment(python, folder), "PEER": which.name}
     if which.prepared:
         _prepare([*command, "prepare"], environ)
     url = f"http://127.0.0.1:{http_port}"

@@ -1,6 +1,7 @@
-"""MLServer: HTTP and gRPC in one process, the model in it too (no parallel workers on one core).
+"""MLServer: as it is installed, with one worker beside the process that serves, or tuned.
 
-Its adaptive batching is off: with a model this fast it waits longer than it saves.
+Tuned, the model is in the process that serves, and metrics, packing and debugging are off. Its
+adaptive batching is off in both: with a model this fast it waits longer than it saves.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ if __name__ == "__main__":
     told = arguments()
     folder = Path(told.folder)
     server = {
-        "debug": False,
         "host": "127.0.0.1",
         "http_port": told.http_port,
         "grpc_port": told.grpc_port,
-        "metrics_endpoint": None,
-        "parallel_workers": 0,
-        "gzip_enabled": False,
+        "metrics_port": told.grpc_port + 1,
     }
+    if os.environ["PEER"] == "mlserver_tuned":
+        server |= {
+            "debug": False,
+            "metrics_endpoint": None,
+            "parallel_workers": 0,
+            "gzip_enabled": False,
+        }
     model = {
         "name": told.kind,
         "implementation": "mlserver_runtime.OnnxRuntime",
