@@ -34,8 +34,10 @@ demo: $(VENV)/examples.stamp  ## the whole life of a model on real flights; ARGS
 test: $(VENV)/dev.stamp  ## every test; ARGS="-k name" for some
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
-soak: $(VENV)/dev.stamp  ## the long tests at their full length (hours), their figures printed
-	SHIPWAY_SOAK=long $(BIN)/python -m pytest -s tests/soak $(ARGS)
+# Whatever has a short and a long form, wherever it lies: those tests take their size from `sized`.
+soak: $(VENV)/dev.stamp  ## the long tests at their full length (hours); ARGS="-k name" for some
+	SHIPWAY_SOAK=long $(BIN)/python -m pytest -s --timeout 7200 \
+		$$(grep -rlw sized tests --include='test_*.py') $(ARGS)
 
 check: $(VENV)/dev.stamp  ## layers, types, style, and that generated docs are fresh
 	$(BIN)/ruff format --check .
