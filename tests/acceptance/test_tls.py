@@ -79,6 +79,19 @@ def test_certificates_that_are_wrong_are_told(live: Project, how: str) -> None:
     assert "Next: " in done.err
 
 
+def test_a_revocation_list_that_grpc_would_not_see(live: Project) -> None:
+    """With gRPC on, a revocation list is refused at the start: nobody revoked has a back door."""
+    authority = Authority()
+    set_up(live, authority)
+    clients = Authority().write(live.folder, "clients", revoked=5)
+    with (live.folder / "shipway.toml").open("a") as settings:
+        settings.write(f'tls_client_ca = "{clients.name}"\n')
+    done = live.call("serve", "--port", "0", "--control-port", "0")
+    assert done.code == 2, done.said
+    assert "revocation list" in done.err
+    assert "serve.grpc" in done.err
+
+
 def test_new_settings_on_sighup(live: Project) -> None:
     """On SIGHUP settings, certificates and keys are read again; ports stay, and are told of."""
     authority = Authority()

@@ -27,7 +27,7 @@ from shipway.serving.plan import ServerPlan
 from shipway.serving.signals import Signals
 from shipway.serving.sockets import address_of, check_exposure, listen, reserve, url_of
 from shipway.serving.status import ServerRecord, read_server, remove_server, write_server
-from shipway.serving.tls import server_context
+from shipway.serving.tls import check_no_revocations, server_context
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.05
@@ -54,8 +54,7 @@ def supervise(
     known = plan.authentication or plan.behind_platform
     check_exposure(plan.host, authentication=known, tls=tls)
     check_exposure(plan.control_host, authentication=plan.authentication, tls=tls)
-    if plan.tls is not None:
-        server_context(plan.tls)
+    _check_certificates(plan)
     with ExitStack() as stack:
         stack.enter_context(_only_one(plan.run))
         openings, record = _opened(plan, stack, clock)
@@ -80,6 +79,14 @@ def supervise(
                 plan = _renewed(plan, children, reread)
             signals.wait(_TICK_S)
         return _drain(plan, children, signals)
+
+
+def _check_certificates(plan: ServerPlan) -> None:
+    if plan.tls is None:
+        return
+    server_context(plan.tls)
+    if plan.grpc_port is not None and plan.tls.client_ca is not None:
+        check_no_revocations(Path(plan.tls.client_ca))
 
 
 def _opened(plan: ServerPlan, stack: ExitStack, clock: Clock) -> tuple[Openings, ServerRecord]:
@@ -116,8 +123,7 @@ def _renewed(
     """Begin to replace every process by one of the plan as it is now; that plan."""
     try:
         newer, kept = plan.taking_over(plan if reread is None else reread())
-        if newer.tls is not None:
-            server_context(newer.tls)
+        _check_certificates(newer)
     except ShipwayError as error:
         _log.error("nothing is replaced: %s", error, extra={"code": error.code})
         return plan

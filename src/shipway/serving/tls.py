@@ -50,6 +50,18 @@ class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(Path(name) for name in dict.fromkeys(names) if name is not None)
 
 
+def check_no_revocations(path: Path) -> None:
+    """Raise ConfigError if the client CA file *path* has a revocation list.
+
+    gRPC looks at none, and a revoked certificate must not be let in by another door.
+    """
+    if _has_revocations(path):
+        raise ConfigError(
+            f"{path} has a revocation list, which gRPC does not look at",
+            next_step="leave the list out of serve.tls_client_ca, or set serve.grpc to false",
+        )
+
+
 def server_context(files: TlsFiles, *, strict: bool = True) -> ssl.SSLContext:
     """A context for accepting HTTP connections with *files*, proved by a handshake in memory.
 
@@ -228,7 +240,7 @@ def _demand_certificates(context: ssl.SSLContext, path: Path, *, required: bool)
     context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     try:
         context.load_verify_locations(cafile=path)
-        if _CRL in path.read_text(encoding="ascii", errors="replace"):
+        if _has_revocations(path):
             context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     except ssl.SSLError as error:
         raise ConfigError(
@@ -239,6 +251,10 @@ def _demand_certificates(context: ssl.SSLContext, path: Path, *, required: bool)
     # meanwhile would go on.
     context.options |= ssl.OP_NO_TICKET
     context.num_tickets = 0
+
+
+def _has_revocations(path: Path) -> bool:
+    return _CRL in path.read_text(encoding="ascii", errors="replace")
 
 
 def _reason(error: ssl.SSLError) -> str:

@@ -15,9 +15,9 @@ import grpc
 
 from shipway.errors import ConfigError
 from shipway.serving.rpc.options import GrpcOptions
+from shipway.serving.tls import check_no_revocations
 
 _log = logging.getLogger(__name__)
-_CRL = b"-----BEGIN X509 CRL-----"
 _Signature = tuple[tuple[int, int, int], ...]
 
 
@@ -52,11 +52,8 @@ class _Files:
                 f"{self._certificate} and {self._key} are no certificate and key: {error}",
                 next_step="set serve.tls_certificate and serve.tls_key to a pair in PEM",
             ) from error
-        if trusted is not None and _CRL in trusted:
-            raise ConfigError(
-                f"{self._client_ca} has a revocation list, which gRPC does not look at",
-                next_step="leave the list out of serve.tls_client_ca, or set serve.grpc to false",
-            )
+        if self._client_ca is not None:
+            check_no_revocations(self._client_ca)
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=trusted)
 
     def newest(self) -> grpc.ServerCertificateConfiguration | None:
