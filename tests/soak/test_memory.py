@@ -81,6 +81,7 @@ def test_memory_does_not_grow(tmp_path: Path) -> None:
     """After its warm-up a worker takes no more memory, however much it predicts."""
     with started(tmp_path, "tidy") as worker:
         found = growth(worker, PREDICTIONS, WARM_UP)
+    print(found)  # noqa: T201
     assert bounded(found), found
 
 
@@ -88,4 +89,5 @@ def test_a_leak_is_found(tmp_path: Path) -> None:
     """A model that keeps a kilobyte a row turns the same check red."""
     with started(tmp_path, "leaking") as worker:
         found = growth(worker, sized(20_000, 100_000), sized(2_000, 20_000))
+    print(found)  # noqa: T201
     assert not bounded(found), found

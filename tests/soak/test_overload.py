@@ -46,6 +46,7 @@ def test_goodput_holds(tmp_path: Path) -> None:
         peak = goodput(offered(worker.port, 1.2 * CAPACITY, SECONDS))
         load = offered(worker.port, TIMES * CAPACITY, SECONDS)
         after = offered(worker.port, 0.5 * CAPACITY, 1.0)
+    print(f"goodput {peak:.0f}/s at capacity, {goodput(load):.0f}/s at {TIMES} times")  # noqa: T201
     assert goodput(load) >= 0.9 * peak
     refused = [mark for mark in load.marks if mark.status != 200]
     assert len(refused) > len(load.marks) / 2
