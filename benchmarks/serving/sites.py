@@ -18,7 +18,7 @@ from benchmarks.serving.faults import Unmeasured
 from benchmarks.serving.kinds import Model
 from benchmarks.serving.lineup import Peer
 from benchmarks.serving.results import Case, Wire
-from benchmarks.serving.servers import Ready, Running, Start, free_port, memory_mb, started
+from benchmarks.serving.servers import Running, Start, free_port, memory_mb, started
 from shipway.config.settings import ServeSettings
 from shipway.serving.status import read_server, read_workers
 
@@ -27,6 +27,7 @@ _ROOT = _HERE.parents[1]
 _GRPC_SETTING = "grpc_port"
 _WARM_UP_S = 0.4
 _TIMEOUT_S = 30.0
+_SETTLE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,13 @@ def shipway(model: Model, folder: Path, *, guarded: bool = True) -> Iterator[Sit
         return load.Job(running.url + path, body.content, headers, case.connections, seconds)
 
     first = forms.oip(model.table.head(1))
-    environ = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    port = free_port()
+    environ = {**os.environ, "PYTHONPATH": str(_ROOT), "SHIPWAY_SERVE__PORT": str(port)}
     if grpc_port:
         environ[f"SHIPWAY_SERVE__{_GRPC_SETTING.upper()}"] = str(grpc_port)
     start = Start(
         command=_shipway_command(Path(model.project), guarded=guarded),
-        ready=_shipway_ready(run),
+        ready=lambda _: f"http://127.0.0.1:{port}",
         path=path,
         body=first.content,
         headers={**first.headers, **authorisation},
@@ -91,6 +93,7 @@ def shipway(model: Model, folder: Path, *, guarded: bool = True) -> Iterator[Sit
         environ=environ,
     )
     with started(start) as running:
+        _settle(run, running.pid)
         yield Site(running, job, lambda: sum(memory_mb(one.pid) for one in read_workers(run)))
 
 
@@ -135,16 +138,20 @@ def peer(which: Peer, model: Model, folder: Path) -> Iterator[Site]:
 def _shipway_command(project: Path, *, guarded: bool) -> list[str]:
     if not guarded:
         return [sys.executable, "-m", "benchmarks.serving.unguarded", str(project)]
-    words = ["serve", "--project", str(project), "--port", "0", "--control-port", "0"]
+    words = ["serve", "--project", str(project), "--control-port", "0"]
     return [sys.executable, "-m", "shipway", *words, "--workers", "1"]
 
 
-def _shipway_ready(run: Path) -> Ready:
-    def look(pid: int) -> str | None:
+def _settle(run: Path, pid: int) -> None:
+    """Wait until the control process runs too, which begins once the first worker answers."""
+    until = time.perf_counter() + _TIMEOUT_S
+    while time.perf_counter() < until:
         record = read_server(run)
-        return record.url if record is not None and record.pid == pid else None
-
-    return look
+        if record is not None and record.pid == pid:
+            time.sleep(_SETTLE_S)
+            return
+        time.sleep(0.02)
+    raise Unmeasured("it answers, and its control process does not begin")
 
 
 def _peer_environment(python: Path, folder: Path) -> Mapping[str, str]:

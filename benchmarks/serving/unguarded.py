@@ -131,7 +131,6 @@ def serve(folder: Path) -> int:
         settings = msgspec.structs.replace(
             project.settings.serve,
             authentication=False,
-            port=0,
             control_port=0,
             grpc_port=0,
             workers=1,
