@@ -76,6 +76,22 @@ def test_infer(
     assert result.get_response()["id"] == "q"
 
 
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("binary", [False, True])
+def test_packed(
+    client: http.InferenceServerClient, whole: Called, coding: str, binary: bool
+) -> None:
+    """A request that the client packs is read, and an answer is packed as the client asks."""
+    result = client.infer(
+        "frame",
+        inputs(http, whole, binary=binary),
+        headers=whole.headers,
+        request_compression_algorithm=coding,
+        response_compression_algorithm=coding,
+    )
+    check(result, whole)
+
+
 def test_infer_awaited(whole: Called) -> None:
     """The asyncio client gets the same."""
 
