@@ -71,7 +71,7 @@ class UncheckedTogether(BatchChecker):
         """The rows of *parts*; columns are left to the one above."""
         return super().check(parts) if isinstance(parts[0], RowMajor) else None
 
-    def _are_clean(self, values: list[float | None]) -> bool:
+    def _are_clean(self, values: list[Any]) -> bool:
         return True
 
     def _is_clean(self, matrix: NDArray[np.float64]) -> bool:

@@ -78,7 +78,7 @@ class BatchChecker:
             start, end = end, end + count
             part.numbers = matrix[start:end].reshape(-1)
 
-    def _are_clean(self, values: list[float | None]) -> bool:
+    def _are_clean(self, values: list[Any]) -> bool:
         """Whether none of *values*, row after row, is missing or out of range.
 
         For a few of them; numpy pays by the call.
