@@ -42,7 +42,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 limits=plan.limits,
                 tls=plan.tls,
                 tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
-                grpc=GrpcOptions(host=plan.serve.host),
+                grpc=GrpcOptions(host=plan.serve.host, max_calls=plan.serve.grpc_max_calls),
                 drain_wait_s=plan.serve.drain_wait_s,
                 drain_timeout_s=plan.serve.drain_timeout_s,
             ),

@@ -147,6 +147,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: Annotated[
         Port, Meta(description="the port of the predictions over gRPC; 0 takes a free one")
     ] = 8082
+    grpc_max_calls: Annotated[
+        Count,
+        Meta(description="calls over gRPC that one worker has under way", extra=_ADVANCED),
+    ] = 1024
     workers: Annotated[
         Annotated[int, Meta(ge=0, le=256)],
         Meta(description="processes that predict; 0 is one for each core that may be used"),

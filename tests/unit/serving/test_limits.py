@@ -29,9 +29,16 @@ def test_settings_reach_the_workers() -> None:
 
 
 def test_limits_are_named() -> None:
-    """The errors of the HTTP layer name settings that exist."""
-    package = Path(__file__).parents[3] / "src/shipway/serving/http"
-    text = "".join(path.read_text() for path in package.glob("*.py"))
+    """The errors of HTTP and of gRPC name settings that exist."""
+    serving = Path(__file__).parents[3] / "src/shipway/serving"
+    modules = [*serving.glob("http/*.py"), *serving.glob("rpc/*.py")]
+    text = "".join(path.read_text() for path in modules)
     named = set(re.findall(r"serve\.([a-z_]+)", text))
     assert named <= set(ServeSettings.__struct_fields__)
-    assert {"max_body_bytes", "max_chunks", "max_head_bytes", "max_connections"} <= named
+    assert {
+        "max_body_bytes",
+        "max_chunks",
+        "max_head_bytes",
+        "max_connections",
+        "grpc_max_calls",
+    } <= named
