@@ -127,10 +127,12 @@ class DataPlane:
                 raise Refusal(error) from error
         if route.nowhere:
             route.handle(exchange, b"")
+        if exchange.method == b"OPTIONS":
+            return
         if exchange.method in route.methods:
             until = exchange.started + _REMEMBERED_S
             exchange.head.admitted = _Admitted(self._table, route, exchange.caller, until)
-        elif exchange.method != b"OPTIONS":
+        else:
             raise wrong_method(exchange, route)
 
     def handle(self, exchange: Exchange, body: bytes | bytearray) -> None:
