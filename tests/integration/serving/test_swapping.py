@@ -148,6 +148,19 @@ def test_keys(tmp_path: Path) -> None:
         eventually(lambda: world.ask(infer(bearer)).status == 401, timeout_s=1)
 
 
+def test_a_revoked_key_on_a_connection_that_repeats_itself(tmp_path: Path) -> None:
+    """What is remembered of a head does not outlive the keys that it was judged by."""
+    text, record = make_key(Scope.PREDICT)
+    routing = MemoryRouting(keys=[record])
+    request = infer(f"Authorization: Bearer {text}")
+    with running(tmp_path, routing=routing, authentication=True) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        wire = world.wire()
+        assert [wire.send(request).reply().status for _ in range(5)] == [200] * 5
+        routing.set_keys([])
+        eventually(lambda: wire.send(request).reply().status == 401, timeout_s=1)
+
+
 def test_wrong_scope(tmp_path: Path) -> None:
     """A key for labels may not predict."""
     text, record = make_key(Scope.LABEL)
