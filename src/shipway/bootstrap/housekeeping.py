@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+from shipway.bootstrap.compacting import Compacting
 from shipway.durable import storing
 from shipway.errors import ShipwayError
 from shipway.monitoring.journal import journals
-from shipway.monitoring.segments import compact
+from shipway.monitoring.segments import awaiting
 
 SYNC_EVERY_S = 1.0
 COMPACT_EVERY_S = 600.0
@@ -26,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Housekeeping:
-    """A thread that syncs journals and turns ended ones into segments; a context manager.
+    """A thread that syncs journals and has ended ones turned into segments; a context manager.
 
     *time_columns* is asked before each compaction: a version that went live meanwhile may have
     another one, and the event times in a segment are there for good.
@@ -44,6 +45,7 @@ class Housekeeping:
         self._time_columns = time_columns
         self._sync_every_s, self._compact_every_s = sync_every_s, compact_every_s
         self._sizes: dict[Path, int] = {}
+        self._compacting: Compacting | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -59,19 +61,32 @@ class Housekeeping:
     ) -> None:
         self._end.set()
         self._thread.join()
+        if self._compacting is not None:
+            self._compacting.close()
 
     def _run(self) -> None:
         compact_at = time.monotonic()
         while not self._end.wait(self._sync_every_s):
             try:
                 self.sync()
+                if self._compacts():
+                    continue
                 if time.monotonic() >= compact_at:
                     compact_at = time.monotonic() + self._compact_every_s
-                    compact(self._events, time_columns=self._time_columns())
+                    if awaiting(self._events):
+                        self._compacting = Compacting(self._events, self._time_columns())
             except ShipwayError as error:
                 _log.error("housekeeping failed: %s", error.message, extra={"code": error.code})
             except Exception:  # an outermost loop: without it nothing would be synced any more
                 _log.exception("housekeeping failed")
+
+    def _compacts(self) -> bool:
+        """Whether a compaction is under way; raises StoreError if it has just failed."""
+        compacting, self._compacting = self._compacting, None
+        if compacting is None or compacting.ended():
+            return False
+        self._compacting = compacting
+        return True
 
     def sync(self) -> None:
         """Put on disk what the journals have gained since the last call.

@@ -73,6 +73,11 @@ def segments(folder: Path) -> dict[str, Segment]:
     return found
 
 
+def awaiting(folder: Path) -> bool:
+    """Whether there is anything for :func:`compact` to do."""
+    return any(_finished(path) for path in journals(folder).values())
+
+
 def compact(folder: Path, *, time_columns: Mapping[str, str] | None = None) -> Compacted:
     """Turn every journal whose worker is done with it into a segment; delete the journal.
 
