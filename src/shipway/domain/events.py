@@ -20,6 +20,7 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
     ``columns`` holds the features, the time and the id columns as they were received, after
     validation, each of length ``rows``; features that came as a matrix are in ``matrix`` instead,
     row after row under their ``names``, as float64 of the machine with NaN for what is missing.
+    Of the events that are kept together only the first need tell the names; see :func:`named`.
     ``scores`` has one list a row for a multiclass model
     and one number a row otherwise: the probability of the positive class, or the value.
     ``latency_us`` is the time from the last byte of the request to the first of the answer.
@@ -50,6 +51,21 @@ class PredictionEvent(msgspec.Struct, frozen=True, kw_only=True, array_like=True
         flat = memoryview(self.matrix).cast("d").tolist()
         plain: list[Scalar] = [None if one != one else one for one in flat]  # noqa: PLR0124 - NaN
         return {name: plain[at::width] for at, name in enumerate(self.names)}
+
+
+def named(events: list[PredictionEvent]) -> list[PredictionEvent]:
+    """*events* that were kept together, those with a matrix with the names that it goes by.
+
+    They are that event's own, or else those of the last one before it that has some.
+    """
+    names: tuple[str, ...] = ()
+    for event in events:
+        if event.names:
+            names = event.names
+        elif event.matrix:
+            # These structs are ours alone yet: they have just been read.
+            msgspec.structs.force_setattr(event, "names", names)
+    return events
 
 
 class EventSink(Protocol):

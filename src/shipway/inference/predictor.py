@@ -320,18 +320,29 @@ class Predictor:
         self, requests: Sequence[Request], outcomes: Sequence[Outcome], rows: Sequence[int]
     ) -> None:
         now_ns = self._clock_ns()
-        events = [
-            self._event(request, outcome, count, now_ns)
-            for request, outcome, count in zip(requests, outcomes, rows, strict=True)
-        ]
+        names: tuple[str, ...] = () if self.layout is None else self.layout.names
+        events: list[PredictionEvent] = []
+        for request, outcome, count in zip(requests, outcomes, rows, strict=True):
+            event = self._event(request, outcome, count, now_ns, names)
+            if event.matrix:
+                names = ()  # told once
+            events.append(event)
         if events:
             self._sink.append(events)
 
-    def _event(self, request: Request, outcome: Outcome, rows: int, now_ns: int) -> PredictionEvent:
+    def _event(
+        self,
+        request: Request,
+        outcome: Outcome,
+        rows: int,
+        now_ns: int,
+        names: tuple[str, ...],
+    ) -> PredictionEvent:
+        """The event of one request; *names* are those of a matrix, if they are to be told."""
         served = self.served
         latency_us = max(0, now_ns - request.received_at_ns) // 1000  # a clock may be set back
         if isinstance(outcome, Answer):
-            columns, names, matrix = self._received(request.columns)
+            columns, matrix = _received(request.columns)
             return PredictionEvent(
                 request_id=request.id,
                 received_at_ns=request.received_at_ns,
@@ -345,7 +356,7 @@ class Predictor:
                 scores=outcome.scores,
                 labels=outcome.labels,
                 warnings=dict(outcome.warnings),
-                names=names,
+                names=names if matrix else (),
                 matrix=matrix,
             )
         return PredictionEvent(
@@ -361,17 +372,15 @@ class Predictor:
             code=outcome.code,
         )
 
-    def _received(
-        self, columns: RequestColumns
-    ) -> tuple[dict[str, list[Scalar]], tuple[str, ...], bytes]:
-        """What an event keeps of *columns*: by column, or names and a matrix."""
-        if isinstance(columns, RowMajor):
-            numbers = np.asarray(columns.numbers, dtype=np.float64)
-            return {}, columns.layout.names, numbers.tobytes()
-        # The contract lets no other column in, and nearly always all are lists already.
-        if columns.__class__ is dict and all(one.__class__ is list for one in columns.values()):
-            return columns, (), b""
-        return {name: _as_list(values) for name, values in columns.items()}, (), b""
+
+def _received(columns: RequestColumns) -> tuple[dict[str, list[Scalar]], bytes]:
+    """What an event keeps of *columns*: columns, or a matrix."""
+    if isinstance(columns, RowMajor):
+        return {}, np.asarray(columns.numbers, dtype=np.float64).tobytes()
+    # The contract lets no other column in, and nearly always all are lists already.
+    if columns.__class__ is dict and all(one.__class__ is list for one in columns.values()):
+        return columns, b""
+    return {name: _as_list(values) for name, values in columns.items()}, b""
 
 
 def _joined(parts: list[Columns]) -> Columns:

@@ -27,11 +27,16 @@ def frame(payload: bytes) -> bytes:
     >>> scan(frame(b"one") + frame(b"two")).payloads
     (b'one', b'two')
     """
+    return header(payload) + payload
+
+
+def header(payload: bytes) -> bytes:
+    """What a frame has before its *payload*."""
     size = len(payload)
     if not 0 < size <= LARGEST_PAYLOAD_BYTES:
         raise ValueError(f"a frame holds 1 to {LARGEST_PAYLOAD_BYTES} bytes, not {size}")
     body = _BODY.pack(size, crc32(payload))
-    return body + crc32(body).to_bytes(4, "little") + payload
+    return body + crc32(body).to_bytes(4, "little")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The journal of prediction events: appended to by one serving worker, read by anyone.
 
-An append is one ``write()`` of one frame, so whatever was appended before a ``kill -9`` is in
+An append is one ``writev()`` of one frame, so whatever was appended before a ``kill -9`` is in
 the kernel's hands and is read back; ``sync`` makes it survive a power cut as well.
 
 When the disk is full or fails, *serving goes on*: the event is lost, is counted in
@@ -25,11 +25,11 @@ from typing import Any, Self
 
 import msgspec
 
-from shipway.domain.events import PredictionEvent
+from shipway.domain.events import PredictionEvent, named
 from shipway.domain.names import check_name
 from shipway.durable import made_folder, store_error, sync_folder
 from shipway.errors import StoreError
-from shipway.monitoring.framing import frame, scan
+from shipway.monitoring.framing import HEADER_BYTES, header, scan
 
 JOURNALS = "journals"
 SUFFIX = ".journal"
@@ -94,12 +94,13 @@ class Journal:
         if not events:
             return
         try:
-            data = frame(self._encoder.encode(events))
+            payload = self._encoder.encode(events)
+            parts = (header(payload), payload)
             if self._descriptor < 0:
                 self._open()
-            written = os.write(self._descriptor, data)
-            if written != len(data):
-                written += self._finish(data[written:])
+            written = os.writev(self._descriptor, parts)
+            if written != HEADER_BYTES + len(payload):
+                written += self._finish(b"".join(parts)[written:])
         except (OSError, OverflowError, TypeError, ValueError) as error:
             self._lose(events, error)
             return
@@ -238,7 +239,7 @@ def read_journal(path: Path, start: int = 0, *, max_bytes: int = DEFAULT_MAX_BYT
     damaged = found.damaged
     for payload in found.payloads:
         try:
-            events += decoder.decode(payload)
+            events += named(decoder.decode(payload))
         except msgspec.DecodeError:
             damaged += 1
     end = start + found.end

@@ -32,6 +32,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from shipway.domain.events import PredictionEvent, Scalar
@@ -76,11 +77,11 @@ def to_frame(
     if not events:
         return empty()
     spans = [_span(event) for event in events]
-    columns = [event.by_column() for event in events]
+    times, inputs = _inputs(events, spans, time_columns or {})
     requests = pl.DataFrame(
         {
             "request_id": [event.request_id for event in events],
-            "row": [list(range(event.rows)) if _answered(event) else [None] for event in events],
+            "answered": [_answered(event) for event in events],
             "rows": [event.rows for event in events],
             "received_at": [event.received_at_ns // 1000 for event in events],
             "endpoint": [event.endpoint for event in events],
@@ -93,24 +94,24 @@ def to_frame(
             "warnings": [_json(event.warnings) for event in events],
         },
         schema_overrides={
-            "row": pl.List(pl.Int64),
             "received_at": pl.Int64,
             **{name: META[name] for name in ("version", "latency_us", "status", "rows")},
         },
     )
-    frame = requests.explode("row").with_columns(
-        prediction_id=pl.col("request_id") + ":" + pl.col("row").cast(pl.String),
-        received_at=pl.col("received_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+    numbers = pl.when("answered").then(pl.int_ranges(0, "rows"))
+    frame = (
+        requests.with_columns(row=numbers)
+        .explode("row")
+        .with_columns(
+            prediction_id=pl.col("request_id") + ":" + pl.col("row").cast(pl.String),
+            received_at=pl.col("received_at").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
+        )
     )
-    received = frame["received_at"]
     frame = frame.with_columns(
-        _moments(events, columns, spans, time_columns or {}, received).alias("event_time"),
+        times.fill_null(frame["received_at"]),
         *_scores(events, spans),
         series("label", _spread(spans, (e.labels if _answered(e) else [] for e in events))),
-        *(
-            series(INPUT + name, _spread(spans, (given.get(name, []) for given in columns)))
-            for name in dict.fromkeys(name for given in columns for name in given)
-        ),
+        *inputs,
     )
     return frame.select(*META, "label", *(c for c in frame.columns if c.startswith(INPUT)))
 
@@ -191,14 +192,47 @@ def _scores(events: Sequence[PredictionEvent], spans: Sequence[int]) -> tuple[pl
     )
 
 
+def _inputs(
+    events: Sequence[PredictionEvent], spans: Sequence[int], time_columns: Mapping[str, str]
+) -> tuple[pl.Series, list[pl.Series]]:
+    """The event time of each row where it was told, and the columns of the requests."""
+    layouts = {event.names for event in events if event.names}
+    if len(layouts) == 1 and not any(event.columns for event in events):
+        # Numbers alone tell no time.
+        untold = pl.Series("event_time", [None], dtype=MOMENT).new_from_index(0, sum(spans))
+        return untold, _matrices(events, spans, layouts.pop())
+    columns = [event.by_column() for event in events]
+    return _moments(events, columns, spans, time_columns), [
+        series(INPUT + name, _spread(spans, (given.get(name, []) for given in columns)))
+        for name in dict.fromkeys(name for given in columns for name in given)
+    ]
+
+
+def _matrices(
+    events: Sequence[PredictionEvent], spans: Sequence[int], names: Sequence[str]
+) -> list[pl.Series]:
+    """The columns of requests that all came as matrices, at once: the same as one by one."""
+    missing = np.full(len(names), np.nan).tobytes()
+    parts = (
+        event.matrix if len(event.matrix) == span * len(missing) else missing * span
+        for event, span in zip(events, spans, strict=True)
+    )
+    table = np.frombuffer(b"".join(parts), dtype=np.float64).reshape(-1, len(names))
+    columns = []
+    for at, name in enumerate(names):
+        column = pl.Series(INPUT + name, np.ascontiguousarray(table[:, at])).fill_nan(None)
+        none = column.null_count() == len(column)
+        columns.append(column.cast(pl.Null) if none else column)
+    return columns
+
+
 def _moments(
     events: Sequence[PredictionEvent],
     columns: Sequence[Mapping[str, list[Scalar]]],
     spans: Sequence[int],
     time_columns: Mapping[str, str],
-    received: pl.Series,
 ) -> pl.Series:
-    """The event time of each row."""
+    """The event time of each row, null where the request does not tell it."""
     known: dict[Scalar, datetime | None] = {}
     times = (
         given.get(time_columns.get(event.model, ""), [])
@@ -210,7 +244,7 @@ def _moments(
         if value not in known:
             known[value] = moment_of(value)
         moments.append(known[value])
-    return pl.Series("event_time", moments, dtype=MOMENT).fill_null(received)
+    return pl.Series("event_time", moments, dtype=MOMENT)
 
 
 def _mixed(name: str, values: Sequence[Scalar]) -> pl.Series:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,15 +80,16 @@ def test_a_half_written_append_is_cut_off(tmp_path: Path, monkeypatch: pytest.Mo
     journal = Journal(tmp_path, "w0")
     journal.append([event("kept")])
     write = os.write
-    calls = iter([True, False])
 
-    def short(descriptor: int, data: bytes) -> int:
-        if next(calls):
-            return write(descriptor, data[:7])
+    def short(descriptor: int, parts: Sequence[bytes]) -> int:
+        return write(descriptor, b"".join(parts)[:7])
+
+    def full(descriptor: int, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", short)
+        patch.setattr(os, "writev", short)
+        patch.setattr(os, "write", full)
         journal.append([event("lost")])
     journal.append([event("kept too")])
     journal.close()
@@ -125,14 +127,14 @@ def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) ->
 def test_an_append_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a kill leaves the whole of it or none."""
     journal = Journal(tmp_path, "w0")
-    write, sizes = os.write, []
+    writev, sizes = os.writev, []
 
-    def counted(descriptor: int, data: bytes) -> int:
-        sizes.append(len(data))
-        return write(descriptor, data)
+    def counted(descriptor: int, parts: Sequence[bytes]) -> int:
+        sizes.append(sum(map(len, parts)))
+        return writev(descriptor, parts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", counted)
+        patch.setattr(os, "writev", counted)
         journal.append([event("a", 3), event("b")])
     journal.close()
     assert len(sizes) == 1

@@ -116,3 +116,26 @@ def test_a_matrix_is_read_like_columns() -> None:
     apart = event("a", 2, columns={"distance": [1.5, -0.0], "wind": [None, 4.25]})
     assert to_frame([packed]).equals(to_frame([apart]))
     assert packed.by_column() == apart.columns
+
+
+def test_matrices_are_read_together_like_one_by_one() -> None:
+    """Refused requests, missing values and a column without any value are the same either way."""
+    nan = float("nan")
+    names = ("distance", "wind", "gust")
+    first = array("d", [1.5, nan, nan, -0.0, 4.25, nan]).tobytes()
+    second = array("d", [3.0, 2.0, nan]).tobytes()
+    refused = event("r", 0, columns={}, code="contract_violation", scores=[], labels=[])
+    packed = [
+        event("a", 2, columns={}, names=names, matrix=first),
+        refused,
+        event("b", 1, columns={}, names=names, matrix=second),
+    ]
+    apart = [
+        event("a", 2, columns={"distance": [1.5, -0.0], "wind": [None, 4.25], "gust": [None] * 2}),
+        refused,
+        event("b", 1, columns={"distance": [3.0], "wind": [2.0], "gust": [None]}),
+    ]
+    assert to_frame(packed).equals(to_frame(apart))
+    assert to_frame(packed).schema == to_frame(apart).schema
+    times = {"m": "distance"}
+    assert to_frame(packed, times).equals(to_frame(apart, times))
