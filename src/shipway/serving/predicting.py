@@ -108,13 +108,10 @@ class Predicting:
             check_type(headers, _OIP_TYPES)
         given = headers.get(b"inference-header-content-length")
         if given is None:
-            self._bounds.check(body)
-            return codec.decode(body, None)
+            return codec.decode(body, None, self._bounds.check)
         if not given.isdigit() or len(given) > 19:
             raise _bad_length(given)
-        length = int(given)
-        self._bounds.check(memoryview(body)[:length])
-        return codec.decode(body, length)
+        return codec.decode(body, int(given), self._bounds.check)
 
 
 def check_type(headers: dict[bytes, bytes], types: tuple[bytes, ...]) -> bytes:

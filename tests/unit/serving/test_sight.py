@@ -124,3 +124,92 @@ def test_a_matrix_of_whole_numbers_and_booleans() -> None:
     data = [0.5, 2**53 + 1, True, 1.5, 7, False]
     decoded = codec(contract).decode(body(tensor("x", [2, 3], data)), None)
     assert decoded.columns == {"a": [0.5, 1.5], "b": [2**53 + 1, 7], "c": [True, False]}
+
+
+def binary(
+    rows: list[tuple[float, ...]], datatype: str = "FP64", **extra: Any
+) -> tuple[bytes, int]:
+    """A request of *rows* behind its JSON, and the length of that."""
+    dtype = {"FP64": "<f8", "FP32": "<f4", "BF16": "<u2"}[datatype]
+    blob = np.array(rows, dtype=dtype).tobytes()
+    one = tensor("x", [len(rows), 3], [], datatype) | {
+        "parameters": {"binary_data_size": len(blob)}
+    }
+    del one["data"]
+    head = body(one, **extra)
+    return head + blob, len(head)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.tuples(*[st.integers(0, 99)] * 3), min_size=1, max_size=3),
+            st.sampled_from(["FP64", "FP32", "BF16"]),
+            st.sampled_from([{}, {"id": "r-1"}, {"parameters": {"timeout": 5}}]),
+        ),
+        min_size=2,
+        max_size=8,
+    )
+)
+def test_a_head_met_before_is_read_like_a_new_one(requests: list[tuple[Any, str, Any]]) -> None:
+    """Whatever a codec has read before, a binary request means what it means to a fresh one."""
+    reader = codec(NUMBERS)
+    for rows, datatype, extra in requests:
+        for _ in range(2):
+            data, length = binary(rows, datatype, **extra)
+            one, fresh = reader.decode(data, length), codec(NUMBERS).decode(data, length)
+            assert {n: list(v) for n, v in one.columns.items()} == {
+                n: list(v) for n, v in fresh.columns.items()
+            }
+            assert (one.rows, one.timeout_s) == (fresh.rows, fresh.timeout_s)
+            assert (one.id == "r-1") is (fresh.id == "r-1") is ("id" in extra)
+            assert len(one.id) == len(fresh.id)
+
+
+def test_a_known_head_does_not_excuse_a_wrong_length() -> None:
+    """The same JSON before fewer or more bytes is refused, the second time as the first."""
+    reader = codec(NUMBERS)
+    data, length = binary([(1.0, 2.0, 3.0)])
+    for _ in range(2):
+        reader.decode(data, length)
+        for wrong in (data[:-8], data + bytes(8)):
+            with pytest.raises(MalformedRequest):
+                reader.decode(wrong, length)
+
+
+NESTED: Any = [[[[1]]]]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        body(tensor("x", [1, 3], [1, 2, 3]), parameters={"p": NESTED}),
+        body(tensor("x", [1, 3], [1, 2, 3]) | {"parameters": {"p": NESTED}}),
+        body(tensor("x", [1, 3], [1, 2, 3]), outputs=[{"name": "y", "parameters": {"p": NESTED}}]),
+        body(tensor("x", [1, 3], [1, 2, 3]), unknown=NESTED),
+        body(tensor("x", [1, 3], [1, 2, 3]) | {"unknown": NESTED}),
+        body(tensor("x", [1, 3], [1, 2, 3]), {"unknown": NESTED}),
+        body(tensor("x", [1, 3], NESTED)),
+        b"[[[[",
+    ],
+)
+def test_what_may_nest_is_looked_at_first(document: bytes) -> None:
+    """The bounds are asked about every request that is more than flat numbers."""
+    asked: list[bytes] = []
+
+    def check(text: Any) -> None:
+        asked.append(bytes(text))
+        raise MalformedRequest("too deep", next_step="send it flat")
+
+    with pytest.raises(MalformedRequest, match="too deep"):
+        codec(NUMBERS).decode(document, None, check)
+    assert asked == [document]
+
+
+def test_a_long_body_is_looked_at_first() -> None:
+    """However flat it is, many numbers cost more memory than bytes."""
+    asked: list[int] = []
+    document = body(tensor("x", [2**17, 3], [0.25] * (3 * 2**17)))
+    decoded = codec(NUMBERS).decode(document, None, lambda text: asked.append(len(text)))
+    assert asked == [len(document)]
+    assert decoded.rows == 2**17

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import numpy as np
 
-from shipway.contract.block import Layout
+from shipway.contract.block import Layout, RowMajor
 from shipway.contract.requests import SMALL_ROWS
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
@@ -22,7 +22,7 @@ from shipway.domain.names import Ids
 from shipway.errors import MalformedRequest, Problem
 from shipway.inference.decision import DecisionRule
 from shipway.inference.predictor import Answer, RequestColumn, RequestColumns, ServedVersion
-from shipway.serving.protocols.decoded import Decoded, Written
+from shipway.serving.protocols.decoded import Decoded, Writer, Written
 from shipway.serving.protocols.ids import ID_FAULT, is_id
 from shipway.serving.protocols.oip import (
     BYTES,
@@ -34,16 +34,26 @@ from shipway.serving.protocols.oip import (
     decode_request,
     encode,
 )
+from shipway.serving.protocols.oip_answers import BINARY, WholeAnswers
 from shipway.serving.protocols.oip_faults import malformed, note
 from shipway.serving.protocols.oip_forms import Forms, frame_fault
 from shipway.serving.protocols.oip_inputs import InputReader, blob_of
 from shipway.serving.protocols.oip_metadata import model_metadata
-from shipway.serving.protocols.oip_sight import NumbersRequest, read_columns, read_numbers
+from shipway.serving.protocols.oip_sight import (
+    Check,
+    NumbersRequest,
+    read_columns,
+    read_numbers,
+)
 from shipway.serving.protocols.tensors import write_tensor
 
-BINARY = b"application/octet-stream"
 _NOTHING: frozenset[str] = frozenset()
 _NEVER = float("inf")
+_REMEMBERED = 4096
+
+
+def _unchecked(_: bytes | bytearray | memoryview) -> None:
+    """For bodies whose bounds were looked at already."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -52,6 +62,17 @@ class Wanted(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     binary: frozenset[str] = _NOTHING
     frame: bool = False
+
+
+class _Head(NamedTuple):
+    """The JSON of a request that is followed by a matrix of *rows* rows, and what it means."""
+
+    json: bytes
+    size: int
+    dtype: np.dtype[Any]
+    layout: Layout
+    rows: int
+    write: Writer
 
 
 class Codec:
@@ -75,6 +96,7 @@ class Codec:
             "prediction_id": "BYTES",
         }
         self._all = Wanted(tuple(self._datatypes))
+        self._all_binary = Wanted(self._all.names, frozenset(self._all.names))
         self._number = str(served.number)
         self._layout = Layout.of(served.contract)
         self._numbers = frozenset(
@@ -85,8 +107,10 @@ class Codec:
         self._inputs = InputReader(self._allowed)
         self._forms = Forms(served.contract)
         self._score = score
-        self._text = self._answer_text()
+        classes = len(rule.values) if score == "probabilities" else None
+        self._whole = WholeAnswers(served.model, self._number, self._datatypes, classes)
         self._ids = Ids()
+        self._head: _Head | None = None
 
     @property
     def allowed(self) -> Mapping[str, frozenset[str]]:
@@ -100,24 +124,60 @@ class Codec:
 
     # ---- requests ---------------------------------------------------------------------------
 
-    def decode(self, body: bytes | bytearray, json_length: int | None) -> Decoded:
+    def decode(
+        self, body: bytes | bytearray, json_length: int | None, check: Check = _unchecked
+    ) -> Decoded:
         """The request in *body*; *json_length* is set when tensors follow the JSON in binary.
 
         A *json_length* of 0 says that there is no JSON and the body is the one input's bytes.
-        Raises :class:`~shipway.errors.MalformedRequest` with every structural fault.
+        Raises :class:`~shipway.errors.MalformedRequest` with every structural fault. *check* is
+        asked about JSON that may nest or be larger than it looks, before it is decoded.
         """
         if json_length == 0:
             return self._raw(body)
-        blobs = memoryview(b"")
         if json_length is not None:
-            request, blobs = self._split(body, json_length)
-        else:
-            if self._layout is not None and (numbers := read_numbers(body, self._layout)):
-                return self._decoded(*numbers, numbers[1].rows)
-            request = decode_request(body)
-            if seen := read_columns(request, self._plain):
-                return self._decoded(request, *seen)
-        return self._read(request, blobs)
+            return self._known_head(body, json_length) or self._binary(body, json_length, check)
+        if self._layout is not None and (numbers := read_numbers(body, self._layout, check)):
+            return self._decoded(*numbers, numbers[1].rows)
+        check(body)
+        request = decode_request(body)
+        if seen := read_columns(request, self._plain):
+            return self._decoded(request, *seen)
+        return self._read(request, memoryview(b""))
+
+    def _known_head(self, body: bytes | bytearray, json_length: int) -> Decoded | None:
+        """The request, if its JSON is that of the last one and its rows are as many bytes."""
+        head = self._head
+        if head is None or len(head.json) != json_length or len(body) != head.size:
+            return None
+        if not body.startswith(head.json):
+            return None
+        values = np.frombuffer(body, head.dtype, offset=json_length)
+        return Decoded(
+            self._ids.new(), RowMajor(head.layout, values, head.rows), head.rows, head.write
+        )
+
+    def _binary(self, body: bytes | bytearray, json_length: int, check: Check) -> Decoded:
+        """The request whose tensors follow its JSON; a matrix's head is remembered."""
+        if not 0 < json_length <= len(body):
+            raise MalformedRequest(
+                f"Inference-Header-Content-Length is {json_length} and the body {len(body)} bytes",
+                next_step="send the length of the JSON that comes before the binary tensors",
+            )
+        view = memoryview(body)
+        check(view[:json_length])
+        request = decode_request(view[:json_length])
+        decoded = self._read(request, view[json_length:])
+        rows = decoded.columns
+        plain = request.id is None and decoded.timeout_s == _NEVER
+        if plain and isinstance(rows, RowMajor) and json_length <= _REMEMBERED:
+            values = rows.numbers
+            if isinstance(values, np.ndarray) and values.nbytes == len(body) - json_length:
+                known = bytes(view[:json_length])
+                self._head = _Head(
+                    known, len(body), values.dtype, rows.layout, rows.rows, decoded.write
+                )
+        return decoded
 
     def _read(self, request: InferRequest, blobs: memoryview) -> Decoded:
         """The request, whatever form it has, or every fault of it."""
@@ -159,8 +219,7 @@ class Codec:
                 f"Inference-Header-Content-Length is 0: {error}",
                 next_step="send JSON with its length, or the bytes of the one input",
             ) from error
-        wanted = Wanted(self._all.names, frozenset(self._all.names))
-        return Decoded(self._ids.new(), columns, rows, partial(self.encode, wanted))
+        return Decoded(self._ids.new(), columns, rows, self._writer(self._all_binary))
 
     def _matrix(self, request: InferRequest, blobs: memoryview, faults: list[Problem]) -> Decoded:
         """A request whose one input has a row of all features a line."""
@@ -196,17 +255,7 @@ class Codec:
         request_id = self._id(request, faults) if request.id else self._ids.new()
         if faults:
             raise malformed(faults)
-        write = self._tell_all if wanted is self._all else partial(self.encode, wanted)
-        return Decoded(request_id, columns, rows, write, timeout_s)
-
-    def _split(self, body: bytes | bytearray, json_length: int) -> tuple[InferRequest, memoryview]:
-        if not 0 < json_length <= len(body):
-            raise MalformedRequest(
-                f"Inference-Header-Content-Length is {json_length} and the body {len(body)} bytes",
-                next_step="send the length of the JSON that comes before the binary tensors",
-            )
-        view = memoryview(body)
-        return decode_request(view[:json_length]), view[json_length:]
+        return Decoded(request_id, columns, rows, self._writer(wanted), timeout_s)
 
     def _wanted(self, request: InferRequest | NumbersRequest, faults: list[Problem]) -> Wanted:
         parameters = request.parameters or {}
@@ -237,6 +286,19 @@ class Codec:
 
     # ---- answers ----------------------------------------------------------------------------
 
+    def _writer(self, wanted: Wanted) -> Writer:
+        if wanted is self._all or wanted == self._all:
+            return self._tell_all
+        return self._tell_all_binary if wanted == self._all_binary else partial(self.encode, wanted)
+
+    def _tell_all(self, answer: Answer) -> Written:
+        return self.encode(self._all, answer) if answer.warnings else self._whole.json(answer)
+
+    def _tell_all_binary(self, answer: Answer) -> Written:
+        if answer.warnings:
+            return self.encode(self._all_binary, answer)
+        return self._whole.binary(answer)
+
     def encode(self, wanted: Wanted, answer: Answer) -> Written:
         """The bytes that tell the outputs *wanted* of *answer*."""
         outputs, blobs = [], []
@@ -263,20 +325,6 @@ class Codec:
         length = b"Inference-Header-Content-Length: %d\r\n" % len(body)
         return Written(b"".join((body, *blobs)), BINARY, length)
 
-    def _tell_all(self, answer: Answer) -> Written:
-        """The same as :meth:`encode` of all outputs, from a text that was made beforehand."""
-        if answer.warnings:
-            return self.encode(self._all, answer)
-        rows = len(answer.prediction_ids)
-        scores: list[Any] = answer.scores
-        if self._score == "probabilities":
-            scores = list(chain.from_iterable(scores))
-        parts = (encode(answer.labels), encode(scores), encode(answer.prediction_ids))
-        label, score, ids = parts
-        return Written(
-            self._text % (encode(answer.request_id), rows, label, rows, score, rows, ids)
-        )
-
     def output(self, name: str, answer: Answer) -> tuple[list[Any], list[int]]:
         """The values of the output *name*, flat and row-major, and their shape."""
         rows = len(answer.prediction_ids)
@@ -288,18 +336,6 @@ class Codec:
             return answer.scores, [rows]
         flat = [value for row in answer.scores for value in row]  # type: ignore[union-attr]
         return flat, [rows, len(self._rule.values)]
-
-    def _answer_text(self) -> bytes:
-        """The JSON of an answer of all outputs, with places for what each answer differs in."""
-        start = encode({"model_name": self._served.model, "model_version": self._number})
-        outputs = []
-        for name, datatype in self._datatypes.items():
-            shape = f"%d,{len(self._rule.values)}" if name == "probabilities" else "%d"
-            outputs.append(
-                f'{{"name":"{name}","datatype":"{datatype}","shape":[{shape}],"data":%b}}'
-            )
-        text = start[:-1].replace(b"%", b"%%") + b',"id":%b,"outputs":['
-        return text + ",".join(outputs).encode() + b"]}"
 
     def metadata(self) -> bytes:
         """The body of ``GET /v2/models/{model}``."""

@@ -7,7 +7,7 @@ request of the same bytes; a property test holds them together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -17,8 +17,13 @@ from shipway.contract.block import Layout, RowMajor
 from shipway.inference.predictor import RequestColumns
 from shipway.serving.protocols.oip import NUMBERS, InferRequest, RequestedOutput
 
+Check = Callable[["bytes | bytearray | memoryview"], None]
+"""Raises if JSON may cost more than is allowed: how deep it nests, how much it holds."""
 
-class Numbers(msgspec.Struct, gc=False):
+_SHORT = 1 << 20
+
+
+class Numbers(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """An input of numbers alone; whatever else it has in ``data`` is not clear at first sight."""
 
     name: str
@@ -28,7 +33,7 @@ class Numbers(msgspec.Struct, gc=False):
     parameters: dict[str, Any] | None = None
 
 
-class NumbersRequest(msgspec.Struct, gc=False):
+class NumbersRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """A request of numbers alone."""
 
     inputs: list[Numbers]
@@ -40,13 +45,22 @@ class NumbersRequest(msgspec.Struct, gc=False):
 _decode_numbers = msgspec.json.Decoder(NumbersRequest).decode
 
 
-def read_numbers(body: bytes | bytearray, layout: Layout) -> tuple[NumbersRequest, RowMajor] | None:
-    """The request in *body* and its rows, where all features are numbers; None if unclear."""
+def read_numbers(
+    body: bytes | bytearray, layout: Layout, check: Check
+) -> tuple[NumbersRequest, RowMajor] | None:
+    """The request in *body* and its rows, where all features are numbers; None if unclear.
+
+    A short body of nothing but flat numbers need not pass *check*: its type holds it in bounds.
+    """
+    if len(body) > _SHORT:
+        check(body)
     try:
         request = _decode_numbers(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     inputs = request.inputs
+    if request.parameters or request.outputs or any(one.parameters for one in inputs):
+        check(body)
     if len(inputs) == 1 and (rows := _matrix(inputs[0], layout)) is not None:
         return request, rows
     if len(inputs) != layout.width:

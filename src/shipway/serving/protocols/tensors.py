@@ -19,6 +19,8 @@ _DTYPES = {
     "INT8": "<i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8",
     "FP16": "<f2", "BF16": "<u2", "FP32": "<f4", "FP64": "<f8",
 }  # fmt: skip
+_CODES = {"INT64": "q", "FP64": "d"}
+_FEW = 256
 _LENGTH = struct.Struct("<I")
 
 
@@ -53,6 +55,8 @@ def write_tensor(datatype: str, values: list[Any]) -> bytes:
         texts = _encoded(values)
         lengths = {size: _LENGTH.pack(size) for size in set(map(len, texts))}
         return b"".join([part for text in texts for part in (lengths[len(text)], text)])
+    if len(values) <= _FEW and (code := _CODES.get(datatype)) is not None:
+        return struct.pack(f"<{len(values)}{code}", *values)  # numpy pays by the call
     return np.asarray(values, dtype=_DTYPES[datatype]).tobytes()
 
 
