@@ -63,7 +63,9 @@ class BatchChecker:
             values.append(part.numbers)
             rows.append(part.rows)
         flat = values[0] if len(values) == 1 else _joined(values)
-        matrix = np.array(flat, dtype=np.float64).reshape(-1, layout.width)
+        # What is one request's own must be copied, for missing values are written over.
+        matrix = np.array(flat, dtype=np.float64, copy=len(values) == 1 or None)
+        matrix = matrix.reshape(-1, layout.width)
         few = flat.__class__ is list and len(flat) <= _FEW_VALUES
         if not (few and self._are_clean(flat)) and not self._is_clean(matrix):
             return None

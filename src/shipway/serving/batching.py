@@ -44,15 +44,14 @@ class Batcher:
         self._lanes: dict[Predictor, Lane] = {}
         self._called: list[Lane] = []
         self._threads: ThreadPoolExecutor | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, place: Place, decoded: Decoded, predictor: Predictor) -> None:
         """Let *decoded* wait for the model; raises Overloaded if there is no room or no time."""
         lane = self._lanes.get(predictor)
         if lane is None:
             lane = self._lanes[predictor] = self._make_lane(predictor)
-        if not self._called:
-            asyncio.get_running_loop().call_soon(self._drain)
-        self._called.append(lane)
+        self._call(lane)
         request = Request(decoded.id, decoded.columns, place.caller, place.received_at_ns)
         lane.add(Waiting(place, request, decoded.rows))
 
@@ -91,14 +90,17 @@ class Batcher:
         if lane.runs_inline(batch):
             self._finish(lane, batch, *_timed(lane.predictor, batch))
             if not lane.idle:
-                self._call_again(lane)
+                self._call(lane)
         else:
             lane.busy = True
             self._in_thread(lane, batch)
 
-    def _call_again(self, lane: Lane) -> None:
+    def _call(self, lane: Lane) -> None:
+        """Have *lane* served once the loop has read what there is."""
         if not self._called:
-            asyncio.get_running_loop().call_soon(self._drain)
+            if self._loop is None:
+                self._loop = asyncio.get_running_loop()  # asks the system for the process each time
+            self._loop.call_soon(self._drain)
         self._called.append(lane)
 
     def _in_thread(self, lane: Lane, batch: Batch) -> None:

@@ -72,7 +72,9 @@ class Histogram:
 
     def observe(self, value: float) -> None:
         """Count *value*, in the bucket whose upper bound is the first not below it."""
-        self.observe_all([value])
+        cells = self._cells
+        cells[self._cell + bisect_left(self._bounds, value)] += 1.0
+        cells[self._sum] += value
 
     def observe_all(self, values: Sequence[float]) -> None:
         """Count each of *values*."""
