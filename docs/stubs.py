@@ -18,10 +18,10 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 
 FOLDER = Path(__file__).parents[1] / "src" / "shipway" / "serving" / "rpc"
-NAME = "open_inference"
+NAMES = ("health", "open_inference", "reflection")
 
 _MODULE = '''\
-"""The messages of ``open_inference.proto``, in a pool of their own. Made by ``docs/stubs.py``."""
+"""The messages of ``{name}.proto``, in a pool of their own. Made by ``docs/stubs.py``."""
 
 import base64
 
@@ -39,7 +39,11 @@ builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, __name__, globals())
 
 
 def stubs() -> dict[Path, str]:
-    """The module and its types, by the path where each belongs."""
+    """The modules and their types, by the path where each belongs."""
+    return {path: text for name in NAMES for path, text in _stubs(name).items()}
+
+
+def _stubs(name: str) -> dict[Path, str]:
     with tempfile.TemporaryDirectory() as folder:
         described = Path(folder) / "described"
         well_known = importlib.resources.files("grpc_tools") / "_proto"
@@ -49,15 +53,15 @@ def stubs() -> dict[Path, str]:
             f"-I{well_known}",
             f"--pyi_out={folder}",
             f"--descriptor_set_out={described}",
-            f"{NAME}.proto",
+            f"{name}.proto",
         ]
         if protoc.main(arguments) != 0:
             raise SystemExit("protoc refused the protocol; it has said why")
         (file,) = FileDescriptorSet.FromString(described.read_bytes()).file
-        types = (Path(folder) / f"{NAME}_pb2.pyi").read_text(encoding="utf-8")
+        types = (Path(folder) / f"{name}_pb2.pyi").read_text(encoding="utf-8")
     encoded = base64.b64encode(file.SerializeToString(deterministic=True)).decode()
-    module = _MODULE.format(encoded="\n".join(textwrap.wrap(encoded, 96)))
-    return {FOLDER / f"{NAME}_pb2.py": module, FOLDER / f"{NAME}_pb2.pyi": types}
+    module = _MODULE.format(name=name, encoded="\n".join(textwrap.wrap(encoded, 96)))
+    return {FOLDER / f"{name}_pb2.py": module, FOLDER / f"{name}_pb2.pyi": types}
 
 
 def main(arguments: Sequence[str]) -> int:

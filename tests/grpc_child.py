@@ -15,7 +15,7 @@ def main() -> int:
     """Serve until nobody holds the other end of stdin."""
     with (
         tempfile.TemporaryDirectory() as run,
-        running(Path(run), grpc=GrpcOptions(port=0)) as world,
+        running(Path(run), grpc=GrpcOptions()) as world,
     ):
         eventually(lambda: world.get("/readyz").status == 200)
         print(world.grpc, flush=True)  # noqa: T201

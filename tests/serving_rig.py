@@ -368,6 +368,7 @@ def running(
 ) -> Iterator[World]:
     """A worker in a thread; it is drained at the end."""
     listening = socket.create_server(("127.0.0.1", 0), backlog=512)
+    calls = None if grpc is None else socket.create_server(("127.0.0.1", 0), backlog=512)
     port = listening.getsockname()[1]
     source, sink = routing or MemoryRouting(), MemorySink()
     options = WorkerOptions(
@@ -387,7 +388,7 @@ def running(
 
     async def serve() -> None:
         worker = Worker(
-            Child("worker-0", listening, grpc_port=None if grpc is None else 0),
+            Child("worker-0", listening, grpc_socket=calls),
             open_source=lambda: source,
             sink=sink,
             options=options,

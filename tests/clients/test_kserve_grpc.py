@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def test_kserve(tmp_path: Path) -> None:
     """It finds server and model ready, predicts with typed and raw tensors, and reads metadata."""
     routing = MemoryRouting(keys=[RECORD])
-    options = GrpcOptions(port=0)
+    options = GrpcOptions()
     with running(tmp_path, routing=routing, authentication=True, grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         command = [sys.executable, "-m", "tests.clients.kserve_grpc", world.grpc, KEY]

@@ -30,7 +30,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A worker that asks for a key."""
     run = tmp_path_factory.mktemp("run")
     routing = MemoryRouting(keys=[RECORD])
-    with running(run, routing=routing, authentication=True, grpc=GrpcOptions(port=0)) as started:
+    with running(run, routing=routing, authentication=True, grpc=GrpcOptions()) as started:
         eventually(lambda: started.get("/readyz").status == 200)
         yield started
 

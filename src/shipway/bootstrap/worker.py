@@ -11,6 +11,7 @@ from shipway.bootstrap.routing import open_routing
 from shipway.domain.events import Losses
 from shipway.monitoring.journal import Journal
 from shipway.serving.child import Child
+from shipway.serving.http2.conversation import Manners
 from shipway.serving.rpc.options import GrpcOptions
 from shipway.serving.worker import WorkerOptions, run_worker
 
@@ -42,7 +43,10 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 limits=plan.limits,
                 tls=plan.tls,
                 tls_handshake_timeout_s=plan.serve.tls_handshake_timeout_s,
-                grpc=GrpcOptions(host=plan.serve.host, max_calls=plan.serve.grpc_max_calls),
+                grpc=GrpcOptions(
+                    max_calls=plan.serve.grpc_max_calls,
+                    manners=Manners(max_streams=plan.serve.grpc_max_streams),
+                ),
                 drain_wait_s=plan.serve.drain_wait_s,
                 drain_timeout_s=plan.serve.drain_timeout_s,
             ),

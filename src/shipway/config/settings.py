@@ -151,6 +151,10 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
         Count,
         Meta(description="calls over gRPC that one worker has under way", extra=_ADVANCED),
     ] = 1024
+    grpc_max_streams: Annotated[
+        Count,
+        Meta(description="calls that one gRPC connection may have under way", extra=_ADVANCED),
+    ] = 256
     workers: Annotated[
         Annotated[int, Meta(ge=0, le=256)],
         Meta(description="processes that predict; 0 is one for each core that may be used"),

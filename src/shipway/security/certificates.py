@@ -17,7 +17,6 @@ from shipway.security.callers import FOREVER, Caller
 from shipway.security.policy import Scope
 
 _KINDS = {"URI": "uri", "DNS": "dns", "email": "email"}
-_GRPC_KINDS = {"peer_uri": "uri", "peer_dns": "dns", "peer_email": "email"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +46,6 @@ def peer_certificate(told: Mapping[str, Any] | None) -> PeerCertificate | None:
     if ends is None:
         return PeerCertificate(names)
     return PeerCertificate(names, datetime.fromtimestamp(cert_time_to_seconds(ends), UTC))
-
-
-def grpc_certificate(context: Mapping[str, Any]) -> PeerCertificate | None:
-    """The same of :meth:`grpc.ServicerContext.auth_context`, a list of bytes for each property.
-
-    gRPC does not tell when the certificate ends; it looks at that when the connection is made.
-    """
-    names = tuple(
-        _name(kind, value.decode("utf-8", "replace"))
-        for told, kind in _GRPC_KINDS.items()
-        for value in context.get(told, ())
-    )
-    return PeerCertificate(names) if names else None
 
 
 class Principals:

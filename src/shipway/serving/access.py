@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
 
 import msgspec
 
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, MalformedRequest, NotAuthenticated
 from shipway.security.callers import ANONYMOUS, Caller, authorise
-from shipway.security.certificates import PeerCertificate, Principals, grpc_certificate
+from shipway.security.certificates import PeerCertificate, Principals
 from shipway.security.issuer import Issuer, Known
 from shipway.security.keys import KeyRecord, KeyRing, caller_of
 from shipway.security.policy import Scope
@@ -45,7 +44,6 @@ OPEN_METHODS = frozenset(
 """The same of gRPC. A watch is kept for callers alone: it holds a call for as long as it likes."""
 
 _REMEMBERED = 4096
-_HEADERS = frozenset({"authorization", "x-api-key"})
 _NOTHING_SENT = "make a key with `shipway keys create` and send it as `Authorization: Bearer <key>`"
 
 
@@ -195,20 +193,3 @@ def key_in(headers: Mapping[bytes, bytes]) -> bytes:
             next_step="send one of the two",
         )
     return bearer
-
-
-def grpc_credentials(
-    metadata: Iterable[tuple[str, str | bytes]], context: Mapping[str, Any]
-) -> Credentials:
-    """What a gRPC call shows, of its invocation metadata and its ``auth_context()``.
-
-    Raises :class:`~shipway.errors.MalformedRequest` where one of the two headers came twice.
-    """
-    headers: dict[bytes, bytes] = {}
-    for name, value in metadata:
-        if name not in _HEADERS:
-            continue
-        if name.encode() in headers:
-            raise MalformedRequest(f"{name} came twice", next_step="send it once")
-        headers[name.encode()] = value.encode("latin-1") if isinstance(value, str) else value
-    return Credentials(headers, grpc_certificate(context) if context else None)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 
 from shipway.errors import UsageError
 
+Listening = socket.socket
 _NAME, _SOCKET, _WATCH = "--child-name", "--child-socket", "--child-watch"
-_GRPC_PORT = "--child-grpc-port"
+_GRPC_SOCKET = "--child-grpc-socket"
 RETIRE = signal.SIGUSR1
 """Tells a worker to end while its siblings take what comes."""
 
@@ -27,30 +28,30 @@ class Child:
     """A process of the server: its name (``worker-0``, ``control``) and its listening socket.
 
     ``watch_fd`` reads an end of file once the supervisor is gone; None when there is none.
-    ``grpc_port`` is what a worker binds with SO_REUSEPORT beside its siblings; None without gRPC.
+    ``grpc_socket`` is the worker's for gRPC; None without that.
     """
 
     name: str
-    socket: socket.socket
+    socket: Listening
     watch_fd: int | None = None
-    grpc_port: int | None = None
+    grpc_socket: Listening | None = None
 
 
 def child_arguments(
-    name: str, socket_fd: int, watch_fd: int, grpc_port: int | None = None
+    name: str, socket_fd: int, watch_fd: int, grpc_fd: int | None = None
 ) -> list[str]:
     """What is appended to a child's command."""
     arguments = [_NAME, name, _SOCKET, str(socket_fd), _WATCH, str(watch_fd)]
-    return arguments if grpc_port is None else [*arguments, _GRPC_PORT, str(grpc_port)]
+    return arguments if grpc_fd is None else [*arguments, _GRPC_SOCKET, str(grpc_fd)]
 
 
 def read_child(arguments: Sequence[str]) -> tuple[Child, list[str]]:
     """The child that *arguments* describe, and the arguments that are not the supervisor's."""
     rest = list(arguments)
     found: dict[str, str] = {}
-    for flag in (_NAME, _SOCKET, _WATCH, _GRPC_PORT):
+    for flag in (_NAME, _SOCKET, _WATCH, _GRPC_SOCKET):
         if flag not in rest[:-1]:
-            if flag == _GRPC_PORT:
+            if flag == _GRPC_SOCKET:
                 continue
             raise UsageError(
                 f"{flag} is missing: this program is started by the server alone",
@@ -60,8 +61,8 @@ def read_child(arguments: Sequence[str]) -> tuple[Child, list[str]]:
         found[flag] = rest[at + 1]
         del rest[at : at + 2]
     listening = socket.socket(fileno=int(found[_SOCKET]))
-    port = int(found[_GRPC_PORT]) if _GRPC_PORT in found else None
-    return Child(found[_NAME], listening, int(found[_WATCH]), port), rest
+    grpc = socket.socket(fileno=int(found[_GRPC_SOCKET])) if _GRPC_SOCKET in found else None
+    return Child(found[_NAME], listening, int(found[_WATCH]), grpc), rest
 
 
 def watch_parent(child: Child, orphaned: Callable[[], None]) -> None:

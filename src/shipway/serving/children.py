@@ -36,13 +36,14 @@ class Openings:
 
     data: socket.socket
     control: socket.socket
-    grpc_port: int | None
+    grpc: socket.socket | None
     watch_fd: int
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What is handed down."""
-        return (self.data.fileno(), self.control.fileno(), self.watch_fd)
+        sockets = (self.data, self.control, self.grpc)
+        return (*(one.fileno() for one in sockets if one is not None), self.watch_fd)
 
 
 def backoff_s(deaths: int) -> float:
@@ -202,8 +203,9 @@ class Children:
         name = self._free_name() if place.role == _WORKER else _CONTROL
         worker = place.role == _WORKER
         socket_fd = (self._openings.data if worker else self._openings.control).fileno()
-        grpc_port = self._openings.grpc_port if worker else None
-        arguments = child_arguments(name, socket_fd, self._openings.watch_fd, grpc_port)
+        grpc = self._openings.grpc if worker else None
+        grpc_fd = None if grpc is None else grpc.fileno()
+        arguments = child_arguments(name, socket_fd, self._openings.watch_fd, grpc_fd)
         process = self._launcher.start(place.role, arguments)
         return None if process is None else _Tenant(process, name)
 

@@ -76,7 +76,7 @@ def run_control(
         certificates = Certificates(options.tls)
         configured.load()
         configured.ssl = certificates.standing()
-        watch(certificates, ended)
+        watch([certificates], ended)
     server.run(sockets=[child.socket])
     ended.set()
     remove_process(options.run, os.getpid())

@@ -62,31 +62,6 @@ def listen(host: str, port: int, *, setting: str) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
-def reserve(host: str, port: int, *, setting: str) -> socket.socket:
-    """A port held for processes that bind it themselves with SO_REUSEPORT; nothing listens yet.
-
-    For as long as the socket is open nobody else gets the port: another user's process is refused
-    by the system, another server of this user by its own call of this. Raises as
-    :func:`listen` does.
-    """
-    with _told(host, port, setting):
-        family = _family(host, port)
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            # Without SO_REUSEPORT, so that it is refused if anybody has the port already; with
-            # SO_REUSEADDR, so that connections that have ended are not taken for somebody.
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            port = probe.getsockname()[1]
-        reserved = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            reserved.bind((host, port))
-        except OSError:
-            reserved.close()
-            raise
-        return reserved
-
-
 def _family(host: str, port: int) -> socket.AddressFamily:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
 

@@ -25,9 +25,9 @@ from shipway.serving.launching import Process
 from shipway.serving.metrics import METRICS_FOLDER
 from shipway.serving.plan import ServerPlan
 from shipway.serving.signals import Signals
-from shipway.serving.sockets import address_of, check_exposure, listen, reserve, url_of
+from shipway.serving.sockets import address_of, check_exposure, listen, url_of
 from shipway.serving.status import ServerRecord, read_server, remove_server, write_server
-from shipway.serving.tls import check_no_revocations, server_context
+from shipway.serving.tls import server_context
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.05
@@ -82,11 +82,8 @@ def supervise(
 
 
 def _check_certificates(plan: ServerPlan) -> None:
-    if plan.tls is None:
-        return
-    server_context(plan.tls)
-    if plan.grpc_port is not None and plan.tls.client_ca is not None:
-        check_no_revocations(Path(plan.tls.client_ca))
+    if plan.tls is not None:
+        server_context(plan.tls)
 
 
 def _opened(plan: ServerPlan, stack: ExitStack, clock: Clock) -> tuple[Openings, ServerRecord]:
@@ -95,12 +92,9 @@ def _opened(plan: ServerPlan, stack: ExitStack, clock: Clock) -> tuple[Openings,
     control = stack.enter_context(
         listen(plan.control_host, plan.control_port, setting="serve.control_port")
     )
-    grpc_port, grpc_url = None, ""
+    grpc = None
     if plan.grpc_port is not None:
-        reserved = stack.enter_context(
-            reserve(plan.host, plan.grpc_port, setting="serve.grpc_port")
-        )
-        grpc_port, grpc_url = reserved.getsockname()[1], address_of(reserved)
+        grpc = stack.enter_context(listen(plan.host, plan.grpc_port, setting="serve.grpc_port"))
     watched, held = os.pipe()
     stack.callback(os.close, watched)
     stack.callback(os.close, held)
@@ -109,11 +103,11 @@ def _opened(plan: ServerPlan, stack: ExitStack, clock: Clock) -> tuple[Openings,
         pid=os.getpid(),
         url=url_of(data, tls=tls),
         control_url=url_of(control, tls=tls),
-        grpc_url=grpc_url,
+        grpc_url="" if grpc is None else address_of(grpc),
         certificate=plan.tls.certificate if plan.tls is not None else "",
         started_at=clock(),
     )
-    openings = Openings(data=data, control=control, grpc_port=grpc_port, watch_fd=watched)
+    openings = Openings(data=data, control=control, grpc=grpc, watch_fd=watched)
     return openings, record
 
 

@@ -13,6 +13,7 @@ import os
 import ssl
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,8 @@ import msgspec
 from shipway.errors import ConfigError
 
 _log = logging.getLogger(__name__)
+HTTP_1, HTTP_2 = "http/1.1", "h2"
+"""The protocols that a port speaks, as a handshake names them."""
 LOOK_EVERY_S = 0.5
 _CRL = "-----BEGIN X509 CRL-----"
 _DATES = (9, 10)
@@ -50,20 +53,10 @@ class TlsFiles(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(Path(name) for name in dict.fromkeys(names) if name is not None)
 
 
-def check_no_revocations(path: Path) -> None:
-    """Raise ConfigError if the client CA file *path* has a revocation list.
-
-    gRPC looks at none, and a revoked certificate must not be let in by another door.
-    """
-    if _has_revocations(path):
-        raise ConfigError(
-            f"{path} has a revocation list, which gRPC does not look at",
-            next_step="leave the list out of serve.tls_client_ca, or set serve.grpc to false",
-        )
-
-
-def server_context(files: TlsFiles, *, strict: bool = True) -> ssl.SSLContext:
-    """A context for accepting HTTP connections with *files*, proved by a handshake in memory.
+def server_context(
+    files: TlsFiles, protocol: str = HTTP_1, *, strict: bool = True
+) -> ssl.SSLContext:
+    """A context for accepting connections with *files*, proved by a handshake in memory.
 
     Without *strict* a certificate that is out of its dates is told of and taken: a server that
     runs with one must not lose its workers to it as well.
@@ -73,7 +66,7 @@ def server_context(files: TlsFiles, *, strict: bool = True) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     _load_pair(context, files)
     _prove(context, files, strict=strict)
     if files.client_ca is not None:
@@ -87,10 +80,11 @@ class Certificates:
     Raises :class:`~shipway.errors.ConfigError` at once if they are no good to begin with.
     """
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: TlsFiles, protocol: str = HTTP_1) -> None:
         self._files = files
+        self._protocol = protocol
         self._signature = self._seen = _signature(files)
-        self.context = server_context(files, strict=False)
+        self.context = server_context(files, protocol, strict=False)
 
     def look(self) -> bool:
         """Take the files over if they have changed and come to rest; whether that was done.
@@ -103,7 +97,7 @@ class Certificates:
             return False
         self._signature = signature
         try:
-            self.context = server_context(self._files)
+            self.context = server_context(self._files, self._protocol)
         except ConfigError as error:
             _log.error("the old certificate stays in use: %s", error, extra={"code": error.code})
             return False
@@ -115,7 +109,7 @@ class Certificates:
 
         For a server that takes one context for good, as uvicorn does.
         """
-        context = server_context(self._files, strict=False)
+        context = server_context(self._files, self._protocol, strict=False)
 
         def renew(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
             connection.context = self.context
@@ -125,12 +119,13 @@ class Certificates:
         return context
 
 
-def watch(certificates: Certificates, ended: threading.Event) -> threading.Thread:
-    """A running thread that looks after *certificates* until *ended*."""
+def watch(certificates: Sequence[Certificates], ended: threading.Event) -> threading.Thread:
+    """A running thread that looks after all of *certificates* until *ended*."""
 
     def keep_looking() -> None:
         while not ended.wait(LOOK_EVERY_S):
-            certificates.look()
+            for one in certificates:
+                one.look()
 
     thread = threading.Thread(target=keep_looking, name="watch-certificates", daemon=True)
     thread.start()

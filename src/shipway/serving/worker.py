@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 
 import msgspec
 import uvloop
@@ -27,7 +27,7 @@ from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
 from shipway.serving.dataplane import DataPlane
 from shipway.serving.doors import Doors
-from shipway.serving.http.connection import Shared
+from shipway.serving.http.connection import Connection, Shared
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.listening import Listener
 from shipway.serving.http.responses import Responder
@@ -37,7 +37,7 @@ from shipway.serving.routing import Routing, RoutingSource
 from shipway.serving.rpc.options import GrpcOptions
 from shipway.serving.rpc.port import GrpcPort
 from shipway.serving.status import WorkerStatus, remove_process, write_worker
-from shipway.serving.tls import Certificates, TlsFiles, watch
+from shipway.serving.tls import HTTP_1, HTTP_2, Certificates, TlsFiles, watch
 
 _log = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
@@ -49,7 +49,7 @@ _LOOK_S = 0.05
 class WorkerOptions:
     """How a worker behaves; ``run`` is the folder of the server's state.
 
-    gRPC is answered if the child was given a port for it, and speaks TLS as HTTP does.
+    gRPC is answered if the child was given a socket for it, and speaks TLS as HTTP does.
     """
 
     run: Path
@@ -89,15 +89,18 @@ class Worker:
         )
         self._plane.install(Routing(access=Access(admission=options.admission)), ready=False)
         self._responder = Responder(options.limits.compress_min_bytes)
-        shared = Shared(self._plane, options.limits, self._responder, monotonic)
-        connections = self._counters.counter("shipway_connections_total")
-        self._certificates = None if options.tls is None else Certificates(options.tls)
+        self._shared = shared = Shared(self._plane, options.limits, self._responder, monotonic)
+        self._connections = self._counters.counter("shipway_connections_total")
+        self._certificates: list[Certificates] = []
         self._listener = Listener(
             child.socket,
-            shared,
+            shared.connections,
             self._loop,
-            accepted=connections.add,
-            certificates=self._certificates,
+            make=lambda: Connection(shared),
+            limits=options.limits,
+            accepted=self._connections.add,
+            ticked=lambda: self._responder.tick(time()),
+            certificates=self._certificates_for(HTTP_1),
             handshake_timeout_s=options.tls_handshake_timeout_s,
         )
         self._follower = Follower(
@@ -118,16 +121,28 @@ class Worker:
         self._retiring = False
         self._ended = threading.Event()
 
+    def _certificates_for(self, protocol: str) -> Certificates | None:
+        if self._options.tls is None:
+            return None
+        made = Certificates(self._options.tls, protocol)
+        self._certificates.append(made)
+        return made
+
     def _grpc_port(self) -> GrpcPort | None:
         options, counters = self._options, self._counters
-        if self._child.grpc_port is None:
+        if self._child.grpc_socket is None:
             return None
         return GrpcPort(
+            self._child.grpc_socket,
             self._plane,
-            options=options.grpc.on(self._child.grpc_port, options.tls),
+            options=options.grpc,
             limits=options.limits,
+            room=self._shared.room,
             metrics=options.run / METRICS_FOLDER,
             refused=lambda error: counters.counter("shipway_grpc_refused_total", error.code).add(),
+            accepted=self._connections.add,
+            certificates=self._certificates_for(HTTP_2),
+            handshake_timeout_s=options.tls_handshake_timeout_s,
         )
 
     async def run(self) -> int:
@@ -136,7 +151,7 @@ class Worker:
         self._tell(self._status)
         watch_parent(self._child, self._orphaned)
         self._follower.start()
-        if self._certificates is not None:
+        if self._certificates:
             watch(self._certificates, self._ended)
         watching = self._loop.create_task(self._watch_losses())
         try:
@@ -155,7 +170,7 @@ class Worker:
             self._ended.set()
             self._listener.close()
             if self._grpc is not None:
-                await self._grpc.close(0.0)
+                self._grpc.close()
             self._plane.close()
             await asyncio.sleep(0)
             self._follower.stop(timeout_s=2.0)
@@ -181,19 +196,16 @@ class Worker:
         wait_s, timeout_s = self._options.drain_wait_s, self._options.drain_timeout_s
         if self._retiring:
             # A client learns from its next answer that the connection ends: give it time to ask.
-            self._listener.stop_accepting()
-            closing = self._loop.create_task(self._close_grpc(wait_s + timeout_s))
+            self._stop_accepting()
             await self._left_by_clients(wait_s, close_idle=False)
         else:
             self._plane.draining = True
             self._grpc_changed()
             await asyncio.sleep(wait_s)
-            self._listener.stop_accepting()
-            closing = self._loop.create_task(self._close_grpc(timeout_s))
+            self._stop_accepting()
         await self._left_by_clients(timeout_s, close_idle=True)
-        closing.cancel()
-        if self._listener.busy:
-            _log.warning("%d connections were cut at the end of the drain", self._listener.busy)
+        if self._busy:
+            _log.warning("%d connections were cut at the end of the drain", self._busy)
         return 0
 
     async def _left_by_clients(self, timeout_s: float, *, close_idle: bool) -> None:
@@ -204,12 +216,13 @@ class Worker:
             await asyncio.sleep(_LOOK_S)
 
     @property
-    def _busy(self) -> bool:
-        return bool(self._listener.busy) or (self._grpc is not None and self._grpc.busy)
+    def _busy(self) -> int:
+        return self._listener.busy + (0 if self._grpc is None else self._grpc.busy)
 
-    async def _close_grpc(self, grace_s: float) -> None:
+    def _stop_accepting(self) -> None:
+        self._listener.stop_accepting()
         if self._grpc is not None:
-            await self._grpc.close(grace_s)
+            self._grpc.stop_accepting()
 
     def _grpc_changed(self) -> None:
         if self._grpc is not None:

@@ -40,7 +40,7 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[grpc.Channel]:
     """A connection to a server of both models."""
     routing = FrameRouting(FRAME, NUMBERS)
     run = tmp_path_factory.mktemp("run")
-    with running(run, routing=routing, grpc=GrpcOptions(port=0)) as world:
+    with running(run, routing=routing, grpc=GrpcOptions()) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as opened:
             yield opened

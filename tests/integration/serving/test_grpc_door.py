@@ -73,7 +73,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A worker that asks for a key."""
     routing = MemoryRouting(keys=[RECORD, VIEWER_RECORD])
     run = tmp_path_factory.mktemp("run")
-    with running(run, routing=routing, authentication=True, grpc=GrpcOptions(port=0)) as started:
+    with running(run, routing=routing, authentication=True, grpc=GrpcOptions()) as started:
         eventually(lambda: started.get("/readyz").status == 200)
         yield started
 
@@ -222,7 +222,7 @@ def test_health(line: grpc.Channel) -> None:
 def test_watch_sees_the_drain(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Who watches is told when the server begins to drain, before the connection ends."""
     run = tmp_path_factory.mktemp("run")
-    with running(run, grpc=GrpcOptions(port=0), drain_wait_s=0.3) as world:
+    with running(run, grpc=GrpcOptions(), drain_wait_s=0.3) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line:
             body = health_pb2.HealthCheckRequest().SerializeToString()
@@ -259,7 +259,7 @@ def test_rates(tmp_path: Path) -> None:
         rows=Rates(tmp_path / "rows", Rate(1.0, 10), of="rows", setting="r"),
     )
     routing = MemoryRouting(keys=[record])
-    options = GrpcOptions(port=0)
+    options = GrpcOptions()
     with running(tmp_path / "run", routing=routing, admission=admission, grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as opened:

@@ -207,7 +207,7 @@ def test_pings_are_told_to_calm_down(flooded: tuple[str, int]) -> None:
 
 def test_connections_are_limited(tmp_path: Path) -> None:
     """One connection more than allowed is closed; those that are open go on."""
-    options = GrpcOptions(port=0, max_connections=2)
+    options = GrpcOptions(max_connections=2)
     with running(tmp_path, grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line, channel(world.grpc) as another:

@@ -45,7 +45,7 @@ from shipway.serving.rpc.tensors import TensorCodec
 @pytest.fixture(scope="module")
 def grpc_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A worker that answers over both protocols and asks for no key."""
-    with running(tmp_path_factory.mktemp("run"), grpc=GrpcOptions(port=0)) as started:
+    with running(tmp_path_factory.mktemp("run"), grpc=GrpcOptions()) as started:
         eventually(lambda: started.get("/readyz").status == 200)
         yield started
 

@@ -71,7 +71,7 @@ def gate(tmp_path: Path) -> Iterator[tuple[World, GateModel]]:
     """A worker whose model can be held up; it may have eight calls open and 20 rows waiting."""
     routing = GateRouting()
     limits = Limits(queue_rows=20, queue_s=1000.0)
-    options = GrpcOptions(port=0, max_calls=8)
+    options = GrpcOptions(max_calls=8)
     with running(tmp_path, routing=routing, limits=limits, grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         yield world, routing.model
@@ -185,7 +185,7 @@ def test_calls_of_callers_and_strangers(tmp_path: Path) -> None:
     """Who fills the callers' room does not close liveness, and strangers cannot fill it."""
     key, record = make_key()
     routing = MemoryRouting(keys=[record])
-    options = GrpcOptions(port=0, max_calls=4)
+    options = GrpcOptions(max_calls=4)
     with running(tmp_path, routing=routing, authentication=True, grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as strangers, channel(world.grpc) as callers:
@@ -214,7 +214,7 @@ def _never() -> Iterator[bytes]:
 def test_a_message_must_come(tmp_path: Path) -> None:
     """A call whose message does not come is ended when a request's time is over."""
     limits = Limits(request_timeout_s=0.2)
-    with running(tmp_path, limits=limits, grpc=GrpcOptions(port=0)) as world:
+    with running(tmp_path, limits=limits, grpc=GrpcOptions()) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line:
             future = begin(line, _never())
@@ -228,7 +228,7 @@ def test_a_message_must_come(tmp_path: Path) -> None:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A worker that takes messages of 64 KiB."""
     limits = Limits(max_body_bytes=1 << 16)
-    with running(tmp_path_factory.mktemp("run"), limits=limits, grpc=GrpcOptions(port=0)) as world:
+    with running(tmp_path_factory.mktemp("run"), limits=limits, grpc=GrpcOptions()) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         yield world
 
@@ -271,7 +271,7 @@ def test_large_metadata(small: World) -> None:
 def test_a_drain_finishes_what_is_under_way(tmp_path: Path) -> None:
     """Calls that were taken before the drain are all answered."""
     routing = GateRouting()
-    with running(tmp_path, routing=routing, grpc=GrpcOptions(port=0)) as world:
+    with running(tmp_path, routing=routing, grpc=GrpcOptions()) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         model = routing.model
         with channel(world.grpc) as line, ThreadPoolExecutor(2) as pool:

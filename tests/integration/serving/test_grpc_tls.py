@@ -110,7 +110,7 @@ def mutual(tmp_path: Path, authority: Authority) -> Iterator[World]:
     certificate, key = authority.issue(tmp_path, "server")
     client_ca = tmp_path / "ca.pem"
     client_ca.write_bytes(authority.pem)
-    options = GrpcOptions(port=0, certificate=certificate, key=key, client_ca=client_ca)
+    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
     with running(tmp_path / "run", grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         yield world
@@ -119,7 +119,7 @@ def mutual(tmp_path: Path, authority: Authority) -> Iterator[World]:
 def test_tls_alone(tmp_path: Path, authority: Authority) -> None:
     """A caller who believes the authority is answered; one without TLS, or of another, is not."""
     certificate, key = authority.issue(tmp_path, "server")
-    options = GrpcOptions(port=0, certificate=certificate, key=key)
+    options = GrpcOptions(certificate=certificate, key=key)
     with running(tmp_path / "run", grpc=options) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         assert code(world, authority) == "OK"
@@ -143,7 +143,7 @@ def test_a_certificate_is_a_caller(tmp_path: Path, authority: Authority) -> None
     certificate, key = authority.issue(tmp_path, "server")
     client_ca = tmp_path / "ca.pem"
     client_ca.write_bytes(authority.pem)
-    options = GrpcOptions(port=0, certificate=certificate, key=key, client_ca=client_ca)
+    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
     admission = Admission(principals=Principals({"dns:scorer": (Scope.PREDICT,)}))
     with running(tmp_path / "run", grpc=options, admission=admission) as world:
         eventually(lambda: world.get("/readyz").status == 200)
@@ -194,6 +194,6 @@ def test_no_start(tmp_path: Path, authority: Authority, broken: str) -> None:
             key.write_bytes(authority.issue(tmp_path, "another")[1].read_bytes())
         case "revocations":
             client_ca.write_bytes(authority.pem + b"-----BEGIN X509 CRL-----\n")
-    options = GrpcOptions(port=0, certificate=certificate, key=key, client_ca=client_ca)
+    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
     with pytest.raises(ConfigError, match=r"no certificate and key|revocation list"):
         credentials(certificate, options)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
-from time import time
+from collections.abc import Callable, Collection
+from typing import Protocol
 
-from shipway.serving.http.connection import Connection, Shared
+from shipway.serving.http.limits import Limits
 from shipway.serving.tls import Certificates
 
 _TICK_S = 0.25
@@ -21,21 +21,47 @@ _TURNED_AWAY = 32
 _NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
+class Timed(Protocol):
+    """A connection, of whatever protocol, as its listener sees it."""
+
+    @property
+    def deadline(self) -> float:
+        """When :meth:`expire` is due, in the loop's seconds."""
+
+    def expire(self) -> None:
+        """The deadline has passed."""
+
+    def close_if_idle(self) -> None:
+        """End unless something is being asked or answered, or as soon as that is over."""
+
+    def abort(self) -> None:
+        """Close now, whatever is unwritten."""
+
+
 class Listener:
-    """Turns a listening socket into connections; also the clock that their deadlines go by."""
+    """Turns a listening socket into connections; also the clock that their deadlines go by.
+
+    *connections* holds those that *make* has made for as long as they live.
+    """
 
     def __init__(
         self,
         listening: socket.socket,
-        shared: Shared,
+        connections: Collection[Timed],
         loop: asyncio.AbstractEventLoop,
         *,
+        make: Callable[[], asyncio.Protocol],
+        limits: Limits,
         accepted: Callable[[], None],
+        ticked: Callable[[], None] | None = None,
         certificates: Certificates | None = None,
         handshake_timeout_s: float = 10.0,
     ) -> None:
         self._socket = listening
-        self._shared = shared
+        self._connections = connections
+        self._make = make
+        self._limits = limits
+        self._ticked = ticked
         self._loop = loop
         self._accepted = accepted
         self._certificates = certificates
@@ -66,21 +92,21 @@ class Listener:
         self.stop_accepting()
         if self._timer is not None:
             self._timer.cancel()
-        for connection in list(self._shared.connections):
+        for connection in list(self._connections):
             connection.abort()
 
     def close_idle(self) -> None:
         """Close the connections on which nothing is asked."""
-        for connection in list(self._shared.connections):
+        for connection in list(self._connections):
             connection.close_if_idle()
 
     @property
     def busy(self) -> int:
         """How many connections there are."""
-        return len(self._shared.connections) + len(self._opening)
+        return len(self._connections) + len(self._opening)
 
     def _accept(self) -> None:
-        if self.busy < self._shared.limits.max_connections:
+        if self.busy < self._limits.max_connections:
             self._may_turn_away = 0
         elif self._may_turn_away:
             self._may_turn_away -= 1  # the connection itself says that there is no room
@@ -107,15 +133,13 @@ class Listener:
         """Make a connection of it; with TLS, of a socket that shakes hands in its time."""
         certificates = self._certificates
         if certificates is None:
-            return await self._loop.connect_accepted_socket(
-                lambda: Connection(self._shared), connection
-            )
+            return await self._loop.connect_accepted_socket(self._make, connection)
         return await self._loop.connect_accepted_socket(
-            lambda: Connection(self._shared),
+            self._make,
             connection,
             ssl=certificates.context,
             ssl_handshake_timeout=self._handshake_timeout_s,
-            ssl_shutdown_timeout=self._shared.limits.linger_s,
+            ssl_shutdown_timeout=self._limits.linger_s,
         )
 
     def _opened(self, task: asyncio.Task[object]) -> None:
@@ -138,9 +162,10 @@ class Listener:
             self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def _tick(self) -> None:
-        self._shared.responder.tick(time())
+        if self._ticked is not None:
+            self._ticked()
         now = self._loop.time()
-        for connection in list(self._shared.connections):
+        for connection in list(self._connections):
             if now >= connection.deadline:
                 connection.expire()
         self._timer = self._loop.call_later(_TICK_S, self._tick)

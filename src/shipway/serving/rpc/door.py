@@ -7,84 +7,49 @@ refused above a limit, strangers apart from callers: neither can take the other'
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, Never
-
-import grpc
-from grpc import StatusCode, aio
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from shipway.errors import (
-    DeadlineExceeded,
     EnvironmentFailure,
     MalformedRequest,
-    Overloaded,
-    PredictionFailed,
     ShipwayError,
+    TooLarge,
     UsageError,
 )
-from shipway.security.certificates import grpc_certificate
 from shipway.security.policy import Scope
 from shipway.serving.access import Access, Credentials
 from shipway.serving.http.limits import Limits
+from shipway.serving.http2.conversation import Conversation
+from shipway.serving.http2.heads import Head
 from shipway.serving.routes import DESCRIBE
-from shipway.serving.rpc.statuses import grpc_status, told_text, trailers
+from shipway.serving.rpc.blocks import TAKEN, not_grpc
+from shipway.serving.rpc.calls import (
+    Asked,
+    Call,
+    CallRefused,
+    Method,
+    Room,
+    Streaming,
+    Unary,
+    failed,
+)
+from shipway.serving.rpc.statuses import Status
 
 _log = logging.getLogger(__name__)
-_CREDENTIALS = frozenset({"authorization", "x-api-key"})
+_CREDENTIALS = (b"authorization", b"x-api-key")
+_TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
+_SECONDS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
+_CONTENT = re.compile(rb"application/grpc(?:\+proto)?(?:[ \t]*;.*)?", re.IGNORECASE)
+_NEVER = float("inf")
+_REMEMBERED_S = 0.25
 OPEN_CALLS = 64
 """How many calls of strangers, who can ask for nothing but health, are answered at a time."""
 
-Context = aio.ServicerContext[bytes, bytes]
 
-
-@dataclass(slots=True)
-class Call:
-    """One call that was let in; ``caller`` is empty where nobody was asked.
-
-    ``receive`` waits for its message, or for the next, in the time that a request has.
-    """
-
-    caller: str
-    context: Context
-    receive: Callable[[], Awaitable[bytes]]
-
-
-class CallRefused(Exception):
-    """A call ends here: an error, and the status where gRPC is more exact than the table."""
-
-    def __init__(self, error: ShipwayError, code: StatusCode | None = None) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.code = grpc_status(error) if code is None else code
-
-
-class Unary(NamedTuple):
-    """A method that answers one message with one: ``scope`` None lets anybody call it.
-
-    ``bare`` says that the message is not even waited for. An error that is returned was counted
-    already; one that is raised is counted at the door.
-    """
-
-    scope: Scope | None
-    answer: Callable[[Call, bytes], Awaitable[bytes | ShipwayError]]
-    bare: bool = False
-
-
-class Stream(NamedTuple):
-    """A method that reads and writes messages by itself, and may never end by itself."""
-
-    scope: Scope
-    run: Callable[[Call], Awaitable[None]]
-
-
-Method = Unary | Stream
-
-
-class Door(grpc.GenericRpcHandler):
+class Door:
     """Finds the method of a call, asks who is calling, and tells every error in one form."""
 
     def __init__(
@@ -96,156 +61,179 @@ class Door(grpc.GenericRpcHandler):
         max_calls: int,
         refused: Callable[[ShipwayError], None],
     ) -> None:
-        self.methods = methods
+        self.limits = limits
+        self._methods = {name.encode(): method for name, method in methods.items()}
         self._access = access
-        self._limits = limits
         self._refused = refused
-        self._callers = _Room(max_calls, "callers")
-        self._strangers = _Room(OPEN_CALLS, "strangers")
-        self._streams: set[asyncio.Task[Any]] = set()
-        self._closing = False
-        self._handlers = {name: self._handler(method) for name, method in methods.items()}
-        self._unknown = self._handler(Stream(DESCRIBE, _not_answered))
+        self._callers = Room(max_calls, "callers")
+        self._strangers = Room(OPEN_CALLS, "strangers")
+        self._streaming: set[Call] = set()
+        self._unknown = Unary(DESCRIBE, _not_answered, bare=True)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """What handles the call, never None: what is not known must not be told to strangers."""
-        return self._handlers.get(handler_call_details.method, self._unknown)
+    def open(self, talk: Conversation, number: int, head: Head) -> Call:
+        """The call that begins with *head*."""
+        return Call(self, talk, number, head)
 
     def end_streams(self) -> None:
         """End the calls that never end by themselves; unary ones go on."""
-        self._closing = True
-        for task in self._streams:
-            task.cancel()
+        step = "ask another one"
+        error = EnvironmentFailure("this server is shutting down", next_step=step)
+        for call in list(self._streaming):
+            call.refuse(CallRefused(error))
 
-    def _handler(self, method: Method) -> Any:
-        # The message is read by hand, after the caller is known: gRPC's own unary handlers wait
-        # for it first. On the wire there is no difference.
-        # gRPC asks each time whether a handler is a coroutine function, which a partial hides.
-        if isinstance(method, Stream):
+    # ---- called by the calls ------------------------------------------------------------------
 
-            async def run(_: object, context: Context) -> None:
-                await self._run(method, context)
-
-            return grpc.stream_stream_rpc_method_handler(run)
-
-        async def answer(_: object, context: Context) -> bytes:
-            return await self._answer(method, context)
-
-        return grpc.stream_unary_rpc_method_handler(answer)
-
-    async def _answer(self, method: Unary, context: Context) -> bytes:
+    def begin(self, call: Call) -> None:
+        """Let *call* in, or answer it here."""
+        head = call.head
+        asked = head.made
+        if asked.__class__ is not Asked:
+            asked = self._read(call, head)
+            if asked is None:
+                return
+        call.asked = asked
+        method = asked.method
         room = self._strangers if method.scope is None else self._callers
         try:
-            with room:
-                caller = "" if method.scope is None else self.authorise(method.scope, context)
-                call = Call(caller, context, partial(self._receive, context))
-                body = b"" if method.bare else await self._receive(context)
-                answer = await method.answer(call, body)
-            if isinstance(answer, bytes):
-                return answer
-            told = CallRefused(answer)
+            if room.now >= room.most:
+                raise room.full()
+            room.now += 1
+            call.room = room
+            if method.scope is not None:
+                call.caller = self._caller(call, asked, method.scope)
+            if asked.refused is not None:
+                raise asked.refused
         except (ShipwayError, CallRefused) as error:
-            told = self._counted(error)
-        except Exception:  # an outermost loop: a fault of ours must not end the worker
-            told = _fault()
-        return await _abort(context, told)
-
-    async def _run(self, method: Stream, context: Context) -> None:
-        task = asyncio.current_task()
-        try:
-            with self._callers:
-                caller = self.authorise(method.scope, context)
-                if task is not None:
-                    self._streams.add(task)
-                await method.run(Call(caller, context, partial(self._receive, context)))
+            self.refuse(call, error)
             return
-        except (ShipwayError, CallRefused) as error:
-            told = self._counted(error)
-        except asyncio.CancelledError:
-            if not self._closing:
-                raise
-            step = "ask another one"
-            told = CallRefused(EnvironmentFailure("this server is shutting down", next_step=step))
-        except Exception:  # an outermost loop, as above
-            told = _fault()
-        finally:
-            if task is not None:
-                self._streams.discard(task)
-        await _abort(context, told)
+        if isinstance(method, Streaming):
+            self._streaming.add(call)
+        elif method.bare:
+            self.take(call, b"")
 
-    def authorise(self, scope: Scope, context: Context) -> str:
-        """The id of who is calling; raises for whoever may not do what needs *scope*."""
-        return self._access().allow(_credentials(context), scope).id
-
-    async def _receive(self, context: Context) -> bytes:
-        """The message of a call, which must come in the time that a request has."""
-        allowed = self._limits.request_timeout_s
+    def take(self, call: Call, body: bytes) -> None:
+        """Hand a message on."""
+        asked = call.asked
+        if asked is None:
+            return
+        method = asked.method
         try:
-            async with asyncio.timeout(allowed):
-                message = await context.read()
-        except TimeoutError as error:
-            raise DeadlineExceeded(
-                f"the message of the call did not arrive in {allowed:g} s",
-                next_step="send faster, or raise serve.request_timeout_s",
-            ) from error
-        if not isinstance(message, bytes):
-            raise MalformedRequest("the call came without a message", next_step="send one")
-        return message
+            if isinstance(method, Streaming):
+                method.hear(call, body)
+                return
+            answer = method.answer(call, body)
+            if isinstance(answer, bytes):
+                call.answer(answer)
+            elif answer is not None:
+                call.refuse(CallRefused(answer))
+        except (ShipwayError, CallRefused) as error:
+            self.refuse(call, error)
+        except Exception as error:  # an outermost loop: a fault of ours must not end the worker
+            call.refuse(failed(error))
 
-    def _counted(self, refused: ShipwayError | CallRefused) -> CallRefused:
+    def ended(self, call: Call) -> None:
+        """The client of a call that streams has sent all."""
+        if call.asked is not None and isinstance(call.asked.method, Streaming):
+            try:
+                call.asked.method.ended(call)
+            except (ShipwayError, CallRefused) as error:
+                self.refuse(call, error)
+
+    def left(self, call: Call) -> None:
+        """A call that streams is over."""
+        self._streaming.discard(call)
+        if call.asked is not None and isinstance(call.asked.method, Streaming):
+            call.asked.method.left(call)
+
+    def refuse(self, call: Call, refused: ShipwayError | CallRefused) -> None:
+        """Count an error and tell it."""
         told = CallRefused(refused) if isinstance(refused, ShipwayError) else refused
         self._refused(told.error)
-        return told
+        call.refuse(told)
+
+    def authorise(self, scope: Scope, call: Call) -> str:
+        """The id of who is calling; raises for whoever may not do what needs *scope*."""
+        return self._access().allow(_credentials(call), scope).id
+
+    # ---- heads --------------------------------------------------------------------------------
+
+    def _caller(self, call: Call, asked: Asked, scope: Scope) -> str:
+        access = self._access()
+        if asked.access is access and call.started < asked.until:
+            access.count(asked.caller)
+            return asked.caller
+        caller = access.allow(_credentials(call), scope).id
+        asked.access, asked.caller = access, caller
+        asked.until = call.started + _REMEMBERED_S
+        return caller
+
+    def _read(self, call: Call, head: Head) -> Asked | None:
+        """What *head* asks for; None if it is no call of gRPC, which has been said then."""
+        if head.excess:
+            self.refuse(call, _too_large(self.limits))
+            return None
+        status = _no_grpc(head)
+        if status is not None:
+            call.talk.outflow.send_head_alone(call, not_grpc(status))
+            return None
+        asked = head.made = Asked(self._methods.get(head.path, self._unknown))
+        try:
+            asked.timeout_s = _timeout_s(head.headers.get(b"grpc-timeout"))
+            asked.packed = _packed(head.headers.get(b"grpc-encoding"))
+        except ShipwayError as error:
+            asked.refused = CallRefused(error)
+        except CallRefused as refused:
+            asked.refused = refused
+        return asked
 
 
-class _Room:
-    """How many calls there are, and may be; a context manager around each."""
-
-    def __init__(self, most: int, whose: str) -> None:
-        self._most = most
-        self._whose = whose
-        self._now = 0
-
-    def __enter__(self) -> None:
-        if self._now >= self._most:
-            raise Overloaded(
-                f"{self._now} calls of {self._whose} are open in this worker already",
-                next_step="try again in a second, or raise serve.grpc_max_calls",
-                retry_after_s=1,
-            )
-        self._now += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._now -= 1
+def _no_grpc(head: Head) -> HTTPStatus | None:
+    if _CONTENT.fullmatch(head.headers.get(b"content-type", b"")) is None:
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return None if head.method == b"POST" else HTTPStatus.METHOD_NOT_ALLOWED
 
 
-async def _abort(context: Context, told: CallRefused) -> Never:
-    await context.abort(told.code, told_text(told.error), trailers(told.error, told.code))
+def _timeout_s(text: bytes | None) -> float:
+    if text is None:
+        return _NEVER
+    found = _TIMEOUT.fullmatch(text)
+    if found is None:
+        raise MalformedRequest(
+            "grpc-timeout is no time", next_step="send up to eight digits and a unit: 500m"
+        )
+    return int(found[1]) * _SECONDS[found[2]]
 
 
-def _fault() -> CallRefused:
-    _log.exception("a call failed")
-    step = "look at the server's log"
-    return CallRefused(PredictionFailed("the server failed to answer", next_step=step))
+def _packed(coding: bytes | None) -> bool:
+    if coding is None or coding == b"identity":
+        return False
+    if coding != b"gzip":
+        error = UsageError(
+            "a message of this coding is not read here", next_step=f"send one of {TAKEN}"
+        )
+        raise CallRefused(error, Status.UNIMPLEMENTED)
+    return True
 
 
-def _credentials(context: Context) -> Credentials:
+def _credentials(call: Call) -> Credentials:
     """What the caller showed; of the metadata, more than one of a kind is refused."""
-    found: dict[bytes, bytes] = {}
-    for key, value in context.invocation_metadata() or ():
-        if key not in _CREDENTIALS:
-            continue
-        name = key.encode()
-        if name in found:
-            raise MalformedRequest(f"{key} came more than once", next_step="send it once")
-        found[name] = value if isinstance(value, bytes) else value.encode()
-    # A header counts before a certificate, which costs more to ask for.
-    return Credentials(found, None if found else grpc_certificate(context.auth_context()))
+    headers = call.head.headers
+    for name in call.head.repeated:
+        if name in _CREDENTIALS:
+            raise MalformedRequest(f"{name.decode()} came more than once", next_step="send it once")
+    return Credentials(headers, call.talk.certificate)
 
 
-async def _not_answered(call: Call) -> None:
+def _too_large(limits: Limits) -> TooLarge:
+    return TooLarge(
+        f"the metadata is over {limits.max_head_bytes} bytes or {limits.max_headers} entries",
+        next_step="send less, or raise serve.max_head_bytes or serve.max_headers",
+    )
+
+
+def _not_answered(call: Call, _: bytes) -> None:
     error = UsageError(
         "no such method is answered here",
         next_step="use ModelInfer; reflection tells every method that there is",
     )
-    raise CallRefused(error, StatusCode.UNIMPLEMENTED)
+    raise CallRefused(error, Status.UNIMPLEMENTED)

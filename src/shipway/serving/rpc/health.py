@@ -6,15 +6,15 @@ only they may keep a watch. Source: ``grpc.health.v1``, the gRPC health checking
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health_pb2
 
 from shipway.errors import MalformedRequest, NotFoundError, ShipwayError
 from shipway.serving.routes import DESCRIBE
-from shipway.serving.rpc.door import Call, Method, Stream, Unary
+from shipway.serving.rpc import health_pb2
+from shipway.serving.rpc.calls import Call, Method, Streaming, Unary
 
 SERVICE = health_pb2.DESCRIPTOR.services_by_name["Health"]
 _Status = health_pb2.HealthCheckResponse
@@ -36,21 +36,23 @@ class Health:
         self._is_ready = is_ready
         self._whole = whole
         self._authorise = authorise
-        self._changed = asyncio.Event()
+        self._watches: dict[Call, _Watch] = {}
 
     def methods(self) -> dict[str, Method]:
         """The methods of the service."""
         return {
             f"/{SERVICE.full_name}/Check": Unary(None, self._check),
-            f"/{SERVICE.full_name}/Watch": Stream(DESCRIBE, self._watch),
+            f"/{SERVICE.full_name}/Watch": Streaming(
+                DESCRIBE, self._watch, self._heard, self._left
+            ),
         }
 
     def changed(self) -> None:
-        """Have whoever watches look again."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        """Tell whoever watches what is new."""
+        for call in list(self._watches):
+            self._tell(call)
 
-    async def _check(self, call: Call, body: bytes) -> bytes | ShipwayError:
+    def _check(self, call: Call, body: bytes) -> bytes | ShipwayError:
         name = _named(body)
         if name not in self._whole:
             self._authorise(call)
@@ -62,16 +64,34 @@ class Health:
             )
         return _response(ready)
 
-    async def _watch(self, call: Call) -> None:
-        name = _named(await call.receive())
-        last: bytes | None = None
-        while True:
-            changed = self._changed
-            now = _response(self._is_ready(name))
-            if now != last:
-                await call.context.write(now)
-                last = now
-            await changed.wait()
+    def _watch(self, call: Call, body: bytes) -> None:
+        if call in self._watches:
+            raise MalformedRequest("a watch asks for one name", next_step="begin another watch")
+        self._watches[call] = _Watch(_named(body))
+        self._tell(call)
+
+    def _heard(self, call: Call) -> None:
+        """The client has said all; the watch goes on, if there is one."""
+        if call not in self._watches:
+            raise MalformedRequest("the call came without a message", next_step="send one")
+
+    def _left(self, call: Call) -> None:
+        self._watches.pop(call, None)
+
+    def _tell(self, call: Call) -> None:
+        watch = self._watches[call]
+        now = _response(self._is_ready(watch.name))
+        if now != watch.told:
+            watch.told = now
+            call.say(now)
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Which name is watched, and what was told last."""
+
+    name: str
+    told: bytes = b""
 
 
 def _named(body: bytes) -> str:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from time import time_ns
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
-from grpc import StatusCode
 
 from shipway import __version__
-from shipway.errors import MalformedRequest, NotFoundError, ShipwayError, UsageError
-from shipway.inference.predictor import Outcome
+from shipway.errors import MalformedRequest, NotFoundError, UsageError
 from shipway.serving.batching import Batcher
 from shipway.serving.http.limits import Limits
 from shipway.serving.protocols.bounds import Bounds
@@ -23,11 +19,13 @@ from shipway.serving.protocols.oip import EXTENSIONS
 from shipway.serving.routes import DESCRIBE, PREDICT, read_only, shown
 from shipway.serving.routing import Routing, Served
 from shipway.serving.rpc import open_inference_pb2 as messages
-from shipway.serving.rpc.door import Call, CallRefused, Method, Stream, Unary
+from shipway.serving.rpc.calls import Call, CallRefused, Method, Unary
+from shipway.serving.rpc.statuses import Status
 from shipway.serving.rpc.tensors import TensorCodec
 from shipway.serving.triton import model_config, statistics
 
 SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+_NEVER = float("inf")
 _M = TypeVar("_M", bound=Message)
 
 
@@ -49,29 +47,6 @@ class _Target:
     codec: TensorCodec
 
 
-class _Place:
-    """Where the outcome of one call goes. A call that was cancelled cancels its future."""
-
-    __slots__ = ("caller", "deadline", "outcome", "received", "received_at_ns")
-
-    def __init__(self, caller: str, received: float, deadline: float) -> None:
-        self.caller = caller
-        self.received = received
-        self.received_at_ns = time_ns()
-        self.deadline = deadline
-        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether the client has cancelled, or its deadline did."""
-        return self.outcome.done()
-
-    def settle(self, outcome: Outcome) -> None:
-        """Let the call go on with *outcome*."""
-        if not self.outcome.done():
-            self.outcome.set_result(outcome)
-
-
 class Inference:
     """Answers for *plane*; *metrics* is the folder of the workers' counters."""
 
@@ -79,7 +54,6 @@ class Inference:
         self._plane = plane
         self._limits = limits
         self._metrics = metrics
-        self._clock = asyncio.get_running_loop().time
         self._bounds = Bounds(
             max_json_depth=limits.max_json_depth, max_elements=limits.max_elements
         )
@@ -99,7 +73,7 @@ class Inference:
             "RepositoryIndex": Unary(DESCRIBE, self._index),
             "RepositoryModelLoad": Unary(DESCRIBE, _not_from_here, bare=True),
             "RepositoryModelUnload": Unary(DESCRIBE, _not_from_here, bare=True),
-            "ModelStreamInfer": Stream(DESCRIBE, _not_streamed),
+            "ModelStreamInfer": Unary(DESCRIBE, _not_streamed, bare=True),
         }
         return {f"/{SERVICE.full_name}/{name}": method for name, method in answered.items()}
 
@@ -114,30 +88,23 @@ class Inference:
 
     # ---- predictions --------------------------------------------------------------------------
 
-    async def _infer(self, call: Call, body: bytes) -> bytes | ShipwayError:
-        received = self._clock()
+    def _infer(self, call: Call, body: bytes) -> None:
         request = _read(messages.ModelInferRequest, body)
         target = self._target(request.model_name, request.model_version)
         decoded = target.codec.decode(request)
         self._bounds.check_elements(decoded.rows * len(decoded.columns))
         self._plane.routing.access.charge(call.caller, decoded.rows)
-        allowed = min(decoded.timeout_s, self._limits.request_timeout_s)
-        left: float | None = call.context.time_remaining()
-        if left is not None:
-            allowed = min(allowed, left)
-        place = _Place(call.caller, received, received + allowed)
-        self._plane.batcher.add(place, decoded, target.served.predictor)
-        outcome = await place.outcome
-        if isinstance(outcome, ShipwayError):
-            return outcome
-        return decoded.write(outcome).body
+        if decoded.timeout_s != _NEVER:
+            call.deadline = min(call.deadline, call.received + decoded.timeout_s)
+        call.write = decoded.write
+        self._plane.batcher.add(call, decoded, target.served.predictor)
 
     # ---- what there is ------------------------------------------------------------------------
 
-    async def _server_ready(self, call: Call, _: bytes) -> bytes:
+    def _server_ready(self, call: Call, _: bytes) -> bytes:
         return messages.ServerReadyResponse(ready=self.serving).SerializeToString()
 
-    async def _model_ready(self, call: Call, body: bytes) -> bytes:
+    def _model_ready(self, call: Call, body: bytes) -> bytes:
         request = _read(messages.ModelReadyRequest, body)
         try:
             self._target(request.name, request.version)
@@ -146,17 +113,17 @@ class Inference:
             ready = False
         return messages.ModelReadyResponse(ready=ready).SerializeToString()
 
-    async def _model_metadata(self, call: Call, body: bytes) -> bytes:
+    def _model_metadata(self, call: Call, body: bytes) -> bytes:
         request = _read(messages.ModelMetadataRequest, body)
         served = self._target(request.name, request.version).served
         return _told(messages.ModelMetadataResponse(), msgspec.json.decode(served.metadata))
 
-    async def _model_config(self, call: Call, body: bytes) -> bytes:
+    def _model_config(self, call: Call, body: bytes) -> bytes:
         request = _read(messages.ModelConfigRequest, body)
         served = self._target(request.name, request.version).served
         return _told(messages.ModelConfigResponse(), {"config": model_config(served)})
 
-    async def _model_statistics(self, call: Call, body: bytes) -> bytes:
+    def _model_statistics(self, call: Call, body: bytes) -> bytes:
         request = _read(messages.ModelStatisticsRequest, body)
         if request.name:
             served = [self._target(request.name, request.version).served]
@@ -164,10 +131,9 @@ class Inference:
             served = [*self._plane.routing.endpoints.values()]
         return _told(messages.ModelStatisticsResponse(), statistics(served, self._metrics))
 
-    async def _index(self, call: Call, body: bytes) -> bytes:
-        _read(
-            messages.RepositoryIndexRequest, body
-        )  # all that is served is ready: none is left out
+    def _index(self, call: Call, body: bytes) -> bytes:
+        # All that is served is ready: none is left out.
+        _read(messages.RepositoryIndexRequest, body)
         index = messages.RepositoryIndexResponse()
         for name, target in self._targets().items():
             number = str(target.served.predictor.served.number)
@@ -222,24 +188,23 @@ def _told(response: Message, document: dict[str, Any]) -> bytes:
     return ParseDict(document, response, ignore_unknown_fields=True).SerializeToString()
 
 
-async def _server_live(call: Call, _: bytes) -> bytes:
+def _server_live(call: Call, _: bytes) -> bytes:
     return messages.ServerLiveResponse(live=True).SerializeToString()
 
 
-async def _server_metadata(call: Call, _: bytes) -> bytes:
+def _server_metadata(call: Call, _: bytes) -> bytes:
     about = messages.ServerMetadataResponse(name="shipway", version=__version__)
     about.extensions.extend(EXTENSIONS)
     return about.SerializeToString()
 
 
-async def _not_from_here(call: Call, _: bytes) -> bytes:
+def _not_from_here(call: Call, _: bytes) -> None:
     raise read_only()
 
 
-async def _not_streamed(call: Call) -> None:
-    await call.receive()  # a client that is still sending would see that fail, not why
+def _not_streamed(call: Call, _: bytes) -> None:
     error = UsageError(
         "predictions are not streamed: every request has one answer",
         next_step="call ModelInfer; calls of one connection are answered at the same time",
     )
-    raise CallRefused(error, StatusCode.UNIMPLEMENTED)
+    raise CallRefused(error, Status.UNIMPLEMENTED)

@@ -7,7 +7,7 @@ not call for another dependency.
 
 from __future__ import annotations
 
-from grpc import StatusCode
+from enum import IntEnum
 
 from shipway.errors import (
     AccessError,
@@ -28,21 +28,44 @@ from shipway.errors import (
     UsageError,
 )
 
+
+class Status(IntEnum):
+    """How a call ended: the numbers of gRPC."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
 Metadata = tuple[tuple[str, str | bytes], ...]
 
-STATUS: dict[type[ShipwayError], StatusCode] = {
-    UsageError: StatusCode.INVALID_ARGUMENT,
-    DataError: StatusCode.INVALID_ARGUMENT,
-    ModelError: StatusCode.INTERNAL,
-    NotFoundError: StatusCode.NOT_FOUND,
-    ConflictError: StatusCode.ABORTED,
-    GateRefused: StatusCode.FAILED_PRECONDITION,
-    NotAuthenticated: StatusCode.UNAUTHENTICATED,
-    AccessError: StatusCode.PERMISSION_DENIED,
-    IntegrityError: StatusCode.DATA_LOSS,
-    DeadlineExceeded: StatusCode.DEADLINE_EXCEEDED,
-    LimitError: StatusCode.RESOURCE_EXHAUSTED,
-    EnvironmentFailure: StatusCode.UNAVAILABLE,
+STATUS: dict[type[ShipwayError], Status] = {
+    UsageError: Status.INVALID_ARGUMENT,
+    DataError: Status.INVALID_ARGUMENT,
+    ModelError: Status.INTERNAL,
+    NotFoundError: Status.NOT_FOUND,
+    ConflictError: Status.ABORTED,
+    GateRefused: Status.FAILED_PRECONDITION,
+    NotAuthenticated: Status.UNAUTHENTICATED,
+    AccessError: Status.PERMISSION_DENIED,
+    IntegrityError: Status.DATA_LOSS,
+    DeadlineExceeded: Status.DEADLINE_EXCEEDED,
+    LimitError: Status.RESOURCE_EXHAUSTED,
+    EnvironmentFailure: Status.UNAVAILABLE,
 }
 """Looked up along the class's ancestors: the nearest entry holds for all that is below it."""
 
@@ -54,15 +77,13 @@ _PROBLEMS = 16
 _SHORT = 200
 
 
-def grpc_status(error: ShipwayError) -> StatusCode:
+def grpc_status(error: ShipwayError) -> Status:
     """The status for *error*: of its class, or of the nearest ancestor that has one.
 
     >>> grpc_status(Overloaded("full", next_step="wait")).name
     'RESOURCE_EXHAUSTED'
     """
-    return next(
-        (STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), StatusCode.UNKNOWN
-    )
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), Status.UNKNOWN)
 
 
 def told_text(error: ShipwayError) -> str:
@@ -70,7 +91,7 @@ def told_text(error: ShipwayError) -> str:
     return f"{error.message}. Next: {error.next_step}"[:_TEXT]
 
 
-def trailers(error: ShipwayError, code: StatusCode | None = None) -> Metadata:
+def trailers(error: ShipwayError, code: Status | None = None) -> Metadata:
     """The stable code of *error*, when to try again, and every problem it has."""
     details = []
     if isinstance(error, Overloaded | RateLimited):
@@ -82,7 +103,7 @@ def trailers(error: ShipwayError, code: StatusCode | None = None) -> Metadata:
     stable: Metadata = ((CODE_KEY, error.code),)
     if not details:
         return stable
-    number, _ = (code or grpc_status(error)).value
+    number = (code or grpc_status(error)).value
     status = _number(1, number) + _text(2, told_text(error)) + b"".join(details)
     return (*stable, (_DETAILS_KEY, status))
 
