@@ -338,7 +338,7 @@ class World:
 
     def certificates(self) -> list[PeerCertificate]:
         """What clients with a connection have proved to be."""
-        found = [one.certificate for one in list(self.worker._listener._shared.connections)]
+        found = [one.certificate for one in list(self.worker._shared.connections)]
         return [one for one in found if one is not None]
 
     @property

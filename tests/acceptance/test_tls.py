@@ -7,9 +7,11 @@ import os
 import signal
 from datetime import timedelta
 
+import grpc
 import httpx
 import pytest
-from tests.certificates import CLIENT, Authority, client_context
+from tests.certificates import CLIENT, Authority, Pair, client_context
+from tests.grpc_rig import ask
 from tests.projects import Project
 from tests.serving_rig import eventually
 
@@ -79,17 +81,25 @@ def test_certificates_that_are_wrong_are_told(live: Project, how: str) -> None:
     assert "Next: " in done.err
 
 
-def test_a_revocation_list_that_grpc_would_not_see(live: Project) -> None:
-    """With gRPC on, a revocation list is refused at the start: nobody revoked has a back door."""
+def test_a_revocation_list_counts_over_grpc(live: Project) -> None:
+    """With a revocation list, gRPC lets in who is not on it, and nobody who is."""
     authority = Authority()
     set_up(live, authority)
-    clients = Authority().write(live.folder, "clients", revoked=5)
+    bad, good = authority.issue("eve", usage=CLIENT), authority.issue("anna", usage=CLIENT)
+    clients = authority.write(live.folder, "clients", revoked=bad.number)
     with (live.folder / "shipway.toml").open("a") as settings:
         settings.write(f'tls_client_ca = "{clients.name}"\n')
-    done = live.call("serve", "--port", "0", "--control-port", "0")
-    assert done.code == 2, done.said
-    assert "revocation list" in done.err
-    assert "serve.grpc" in done.err
+    check = "/grpc.health.v1.Health/Check"
+    with live.served() as record:
+
+        def code(pair: Pair) -> grpc.StatusCode:
+            shown = grpc.ssl_channel_credentials(authority.certificate, pair.key, pair.certificate)
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            with grpc.secure_channel(record.grpc_url, shown, options) as line:
+                return ask(line, check).code
+
+        eventually(lambda: code(good) is grpc.StatusCode.OK)
+        assert code(bad) is grpc.StatusCode.UNAVAILABLE
 
 
 def test_new_settings_on_sighup(live: Project) -> None:

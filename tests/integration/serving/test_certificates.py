@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grpc
 import msgspec
 import pytest
 from cryptography import x509
@@ -17,7 +14,7 @@ from tests.serving_rig import MemoryRouting, World, eventually, infer, make_key,
 
 from shipway.security.certificates import Principals
 from shipway.security.policy import Scope
-from shipway.serving.access import Admission, Credentials, grpc_credentials
+from shipway.serving.access import Admission
 
 NAMES = (x509.DNSName("Batch.example"), x509.UniformResourceIdentifier("spiffe://example/Batch"))
 KNOWN = ("dns:localhost", "dns:batch.example", "uri:spiffe://example/Batch")
@@ -93,42 +90,3 @@ def test_a_listener_that_does_not_ask(authority: Authority, client: Pair, tmp_pa
     ) as world:
         eventually(lambda: ask(world, context) == 401)
         assert world.certificates() == []
-
-
-def test_names_of_a_grpc_call(authority: Authority, client: Pair) -> None:
-    """gRPC tells the same names of the same certificate, and the same headers."""
-    server = authority.issue()
-    seen: list[Credentials] = []
-
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-        seen.append(
-            grpc_credentials(context.invocation_metadata() or (), context.auth_context() or {})
-        )
-        return b""
-
-    handler = grpc.method_handlers_generic_handler(
-        "test.Service", {"Ask": grpc.unary_unary_rpc_method_handler(answer)}
-    )
-    secure = grpc.ssl_server_credentials(
-        [(server.key, server.certificate)],
-        root_certificates=authority.certificate,
-        require_client_auth=True,
-    )
-    with ThreadPoolExecutor(2) as pool:
-        started = grpc.server(pool, handlers=[handler])
-        port = started.add_secure_port("localhost:0", secure)
-        plain_port = started.add_insecure_port("localhost:0")
-        started.start()
-        shown = grpc.ssl_channel_credentials(authority.certificate, client.key, client.certificate)
-        for channel in (
-            grpc.secure_channel(f"localhost:{port}", shown),
-            grpc.insecure_channel(f"localhost:{plain_port}"),
-        ):
-            with channel:
-                ask: Callable[..., bytes] = channel.unary_unary("/test.Service/Ask")
-                ask(b"", metadata=(("authorization", "Bearer k"),), timeout=10)
-        started.stop(None).wait()
-    assert [one.headers for one in seen] == [{b"authorization": b"Bearer k"}] * 2
-    assert seen[0].certificate is not None
-    assert sorted(seen[0].certificate.names) == sorted(KNOWN)
-    assert seen[1].certificate is None

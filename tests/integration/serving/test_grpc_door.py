@@ -45,7 +45,7 @@ TRITON = (
 ODD = (
     "/", "//", f"/{SERVICE}/", f"/{SERVICE}/modelinfer", f"/{SERVICE}//ModelInfer", "/a/b",
     f"/{SERVICE}/ServerLive/", f"//{SERVICE}/ServerLive", f"/{SERVICE}/ServerLive;x",
-    f"/{SERVICE}%2FServerLive", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    f"/{SERVICE}%2FServerLive", "/grpc.reflection.v2.ServerReflection/ServerReflectionInfo",
     "/admin", f"/{SERVICE.lower()}/ServerLive", "/v2/health/live",
 )  # fmt: skip
 
@@ -184,8 +184,11 @@ def test_reflection(locked: World) -> None:
         database = ProtoReflectionDescriptorDatabase(keyed)
         services = set(database.get_services())
         assert services == {
-            SERVICE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"
-        }  # fmt: skip
+            SERVICE,
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1.ServerReflection",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
         file = database.FindFileContainingSymbol(SERVICE)
         assert file.package == "inference"
 

@@ -238,6 +238,8 @@ def test_large_messages(small: World) -> None:
     with channel(small.grpc) as line:
         answered = ask(line, INFER, b"\0" * (1 << 17))
         assert answered.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert answered.trailers["shipway-code"] == "limit.too-large"
+        assert "serve.max_body_bytes" in answered.details
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
 
 
@@ -250,22 +252,36 @@ def test_large_answers(small: World) -> None:
         assert len(answered.body) > 1 << 16
 
 
-def test_nothing_is_unpacked(small: World) -> None:
-    """A compressed message, which could unpack to any size, is refused and not unpacked."""
+def test_packed_messages(small: World) -> None:
+    """A gzip message is read; one that unpacks to more than the limit is RESOURCE_EXHAUSTED."""
     with channel(small.grpc) as line:
+        packed = grpc.Compression.Gzip
+        plain = infer_request(columns(100), id="packed").SerializeToString()
+        answered = ask(line, INFER, plain, compression=packed)
+        assert answered.response.id == "packed"
         bomb = infer_request(id="\0" * (1 << 25)).SerializeToString()
-        for kind in (grpc.Compression.Gzip, grpc.Compression.Deflate):
-            answered = ask(line, INFER, bomb, compression=kind)
-            assert answered.code is grpc.StatusCode.UNIMPLEMENTED
+        answered = ask(line, INFER, bomb, compression=packed)
+        assert answered.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert answered.trailers["shipway-code"] == "limit.too-large"
+        assert "serve.max_body_bytes" in answered.details
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
 
 
-def test_large_metadata(small: World) -> None:
-    """Metadata above 16 KiB is RESOURCE_EXHAUSTED."""
+def test_other_codings(small: World) -> None:
+    """A message of a coding that is not read is UNIMPLEMENTED, and which are is told."""
     with channel(small.grpc) as line:
-        answered = ask(line, INFER, GOOD, ("x-long", "x" * 20_000))
+        answered = ask(line, INFER, GOOD, compression=grpc.Compression.Deflate)
+        assert answered.code is grpc.StatusCode.UNIMPLEMENTED
+        assert "identity,gzip" in answered.details
+
+
+def test_large_metadata(small: World) -> None:
+    """Metadata above the limit of heads is RESOURCE_EXHAUSTED, and the limit is named."""
+    with channel(small.grpc) as line:
+        answered = ask(line, INFER, GOOD, ("x-long", "x" * 40_000))
         assert answered.code is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert ask(line, INFER, GOOD, ("x-long", "x" * 9000)).code is grpc.StatusCode.OK
+        assert "serve.max_head_bytes" in answered.details
+        assert ask(line, INFER, GOOD, ("x-long", "x" * 20_000)).code is grpc.StatusCode.OK
 
 
 def test_a_drain_finishes_what_is_under_way(tmp_path: Path) -> None:

@@ -14,8 +14,6 @@ from tests.serving_rig import eventually
 
 GOOD = infer_request().SerializeToString()
 _OK = grpc.StatusCode.OK
-NOT_TAKEN = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-"""How a call ends that meets a server's GOAWAY: the core resets it, and no handler saw it."""
 
 
 def answers(target: str) -> bool:
@@ -55,12 +53,12 @@ def test_an_end_under_load(tmp_path: Path) -> None:
         server.supervisor.send_signal(signal.SIGTERM)
         thread.join(30)
         assert server.supervisor.wait(30) == 0
-        assert codes[-1] in NOT_TAKEN
+        assert codes[-1] is grpc.StatusCode.UNAVAILABLE
         assert set(codes[:-1]) == {_OK}
 
 
 def test_a_roll_under_load(tmp_path: Path) -> None:
-    """While workers are replaced, a client loses at most the one call that meets a GOAWAY."""
+    """While workers are replaced, no call is lost: what crosses a GOAWAY is taken all the same."""
     with processes(tmp_path / "home", workers=2, grpc=True) as server:
         target = server.record.grpc_url
         eventually(lambda: answers(target))
@@ -69,8 +67,8 @@ def test_a_roll_under_load(tmp_path: Path) -> None:
         codes: list[grpc.StatusCode] = []
 
         def go_on() -> None:
-            with channel(target, **{"grpc.enable_retries": 1}) as line:
-                while not over.is_set() or codes[-1] is not _OK:
+            with channel(target) as line:
+                while not over.is_set() or not codes:
                     codes.append(ask(line, INFER, GOOD, timeout_s=20).code)
 
         thread = threading.Thread(target=go_on)
@@ -79,7 +77,4 @@ def test_a_roll_under_load(tmp_path: Path) -> None:
         eventually(lambda: len(server.pids) == 2 and not server.pids & before)
         over.set()
         thread.join(30)
-        lost = [code for code in codes if code is not _OK]
-        assert len(lost) <= 2
-        assert set(lost) <= NOT_TAKEN
-        assert codes[-1] is _OK
+        assert set(codes) == {_OK}

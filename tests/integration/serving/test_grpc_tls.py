@@ -2,166 +2,151 @@
 
 from __future__ import annotations
 
-import ipaddress
+import socket
+import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.certificates import CLIENT, Authority, Pair, client_context, tls_files
 from tests.grpc_rig import INFER, ask, bearer, infer_request
-from tests.serving_rig import World, eventually, running
+from tests.serving_rig import MemoryRouting, World, eventually, make_key, running
 
-from shipway.errors import ConfigError
 from shipway.security.certificates import Principals
 from shipway.security.policy import Scope
 from shipway.serving.access import Admission
 from shipway.serving.rpc.options import GrpcOptions
-from shipway.serving.rpc.tls import credentials
 
 GOOD = infer_request().SerializeToString()
 DAY = timedelta(days=1)
-PEM = serialization.Encoding.PEM
 
 
-@dataclass
-class Authority:
-    """Issues certificates for this machine."""
-
-    key: ec.EllipticCurvePrivateKey
-    name: x509.Name
-
-    @classmethod
-    def named(cls, name: str) -> Authority:
-        named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return cls(ec.generate_private_key(ec.SECP256R1()), named)
-
-    @property
-    def pem(self) -> bytes:
-        """Its own certificate."""
-        built = self._built(self.name, self.key).add_extension(
-            x509.BasicConstraints(ca=True, path_length=0), critical=True
-        )
-        return built.sign(self.key, hashes.SHA256()).public_bytes(PEM)
-
-    def issue(self, folder: Path, name: str, *, ends_in: timedelta = DAY) -> tuple[Path, Path]:
-        """A certificate and its key, in files."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        here = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-        built = self._built(subject, key, ends_in).add_extension(
-            x509.ExtendedKeyUsage(usage), critical=False
-        )
-        built = built.add_extension(
-            x509.SubjectAlternativeName([x509.DNSName(name), here]), critical=False
-        )
-        certificate = folder / f"{name}.pem"
-        secret = folder / f"{name}.key"
-        certificate.write_bytes(built.sign(self.key, hashes.SHA256()).public_bytes(PEM))
-        secret.write_bytes(
-            key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
-        return certificate, secret
-
-    def _built(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, ends_in: timedelta = DAY
-    ) -> x509.CertificateBuilder:
-        now = datetime.now(UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 10 * DAY)
-            .not_valid_after(now + ends_in)
-        )
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def authority() -> Authority:
     """One that server and callers believe."""
-    return Authority.named("believed")
+    return Authority("believed")
+
+
+def secure(world: World, authority: Authority, pair: Pair | None = None) -> grpc.Channel:
+    """A new connection that shows *pair* and believes *authority*."""
+    shown = (None, None) if pair is None else (pair.key, pair.certificate)
+    made = grpc.ssl_channel_credentials(authority.certificate, *shown)
+    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
+    return grpc.secure_channel(world.grpc, made, options)
 
 
 def code(
-    world: World,
-    authority: Authority,
-    pair: tuple[Path, Path] | None = None,
-    *metadata: tuple[str, str],
+    world: World, authority: Authority, pair: Pair | None = None, *metadata: tuple[str, str]
 ) -> str:
-    """How a call ends on a new connection that shows *pair*."""
-    shown = (None, None) if pair is None else (pair[1].read_bytes(), pair[0].read_bytes())
-    made = grpc.ssl_channel_credentials(authority.pem, *shown)
-    options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_retries", 0)]
-    with grpc.secure_channel(world.grpc, made, options) as line:
+    """How a call ends on a new connection."""
+    with secure(world, authority, pair) as line:
         return ask(line, INFER, GOOD, *metadata).code.name
 
 
 @pytest.fixture
 def mutual(tmp_path: Path, authority: Authority) -> Iterator[World]:
     """A worker whose callers must show a certificate."""
-    certificate, key = authority.issue(tmp_path, "server")
-    client_ca = tmp_path / "ca.pem"
-    client_ca.write_bytes(authority.pem)
-    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
-    with running(tmp_path / "run", grpc=options) as world:
-        eventually(lambda: world.get("/readyz").status == 200)
+    files = tls_files(tmp_path, authority, client_ca=authority.write(tmp_path))
+    with running(tmp_path / "run", tls=files, grpc=GrpcOptions()) as world:
+        eventually(lambda: world.grpc)
         yield world
 
 
 def test_tls_alone(tmp_path: Path, authority: Authority) -> None:
     """A caller who believes the authority is answered; one without TLS, or of another, is not."""
-    certificate, key = authority.issue(tmp_path, "server")
-    options = GrpcOptions(certificate=certificate, key=key)
-    with running(tmp_path / "run", grpc=options) as world:
-        eventually(lambda: world.get("/readyz").status == 200)
-        assert code(world, authority) == "OK"
-        assert code(world, Authority.named("another")) == "UNAVAILABLE"
+    files = tls_files(tmp_path, authority)
+    with running(tmp_path / "run", tls=files, grpc=GrpcOptions()) as world:
+        eventually(lambda: code(world, authority) == "OK")
+        assert code(world, Authority("another")) == "UNAVAILABLE"
         with grpc.insecure_channel(world.grpc) as line:
             assert ask(line, INFER, GOOD).code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_certificates_of_callers(mutual: World, tmp_path: Path, authority: Authority) -> None:
+@pytest.mark.parametrize("offered", [None, ["http/1.1"], ["h2"], ["http/1.1", "h2"]])
+def test_http2_must_be_agreed_upon(
+    tmp_path: Path, authority: Authority, offered: list[str] | None
+) -> None:
+    """Who does not ask for HTTP/2 in the handshake is closed; who does is greeted with it."""
+    files = tls_files(tmp_path, authority)
+    context = client_context(tmp_path, authority)
+    if offered is not None:
+        context.set_alpn_protocols(offered)
+    with running(tmp_path / "run", tls=files, grpc=GrpcOptions()) as world:
+        eventually(lambda: code(world, authority) == "OK")
+        port = int(world.grpc.rpartition(":")[2])
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname="localhost") as wrapped,
+        ):
+            assert bool(_received(wrapped)) is (offered is not None and "h2" in offered)
+
+
+def _received(wrapped: ssl.SSLSocket) -> bytes:
+    try:
+        return wrapped.recv(1)
+    except (ssl.SSLEOFError, ConnectionResetError):
+        return b""
+
+
+def test_certificates_of_callers(mutual: World, authority: Authority) -> None:
     """Only a caller with a good certificate of the right authority comes in."""
-    assert code(mutual, authority, authority.issue(tmp_path, "caller")) == "OK"
+    eventually(lambda: code(mutual, authority, authority.issue(usage=CLIENT)) == "OK")
     assert code(mutual, authority) == "UNAVAILABLE"
-    stranger = Authority.named("stranger").issue(tmp_path, "stranger")
-    assert code(mutual, authority, stranger) == "UNAVAILABLE"
-    expired = authority.issue(tmp_path, "expired", ends_in=-DAY)
+    assert code(mutual, authority, Authority("other").issue(usage=CLIENT)) == "UNAVAILABLE"
+    expired = authority.issue(usage=CLIENT, begins_in=-3 * DAY, ends_in=-DAY)
     assert code(mutual, authority, expired) == "UNAVAILABLE"
+    assert code(mutual, authority, authority.issue()) == "UNAVAILABLE"  # it is for servers
+
+
+def test_a_revoked_certificate(tmp_path: Path, authority: Authority) -> None:
+    """A certificate that the revocation list names does not come in; another does."""
+    bad, good = authority.issue(usage=CLIENT), authority.issue(usage=CLIENT)
+    trusted = authority.write(tmp_path, "clients", revoked=bad.number)
+    files = tls_files(tmp_path, authority, client_ca=trusted)
+    with running(tmp_path / "run", tls=files, grpc=GrpcOptions()) as world:
+        eventually(lambda: code(world, authority, good) == "OK")
+        assert code(world, authority, bad) == "UNAVAILABLE"
+
+
+def test_certificates_may_be_optional(tmp_path: Path, authority: Authority) -> None:
+    """Where one may be left out, a key lets in who has none, and a stranger's is refused."""
+    key, record = make_key()
+    files = tls_files(tmp_path, authority, client_ca=authority.write(tmp_path))
+    files = msgspec.structs.replace(files, client_required=False)
+    routing = MemoryRouting(keys=[record])
+    with running(
+        tmp_path / "run", routing=routing, tls=files, authentication=True, grpc=GrpcOptions()
+    ) as world:
+        eventually(lambda: code(world, authority, None, bearer(key)) == "OK")
+        assert code(world, authority) == "UNAUTHENTICATED"
+        stranger = Authority("stranger").issue(usage=CLIENT)
+        assert code(world, authority, stranger, bearer(key)) == "UNAVAILABLE"
 
 
 def test_a_certificate_is_a_caller(tmp_path: Path, authority: Authority) -> None:
     """A certificate whose name has a right needs no key; another one does, and a bad key counts."""
-    certificate, key = authority.issue(tmp_path, "server")
-    client_ca = tmp_path / "ca.pem"
-    client_ca.write_bytes(authority.pem)
-    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
+    files = tls_files(tmp_path, authority, client_ca=authority.write(tmp_path))
     admission = Admission(principals=Principals({"dns:scorer": (Scope.PREDICT,)}))
-    with running(tmp_path / "run", grpc=options, admission=admission) as world:
-        eventually(lambda: world.get("/readyz").status == 200)
-        scorer = authority.issue(tmp_path, "scorer")
-        assert code(world, authority, scorer) == "OK"
+    with running(tmp_path / "run", tls=files, grpc=GrpcOptions(), admission=admission) as world:
+        scorer = authority.issue(usage=CLIENT, also=[x509.DNSName("scorer")])
+        eventually(lambda: code(world, authority, scorer) == "OK")
         assert world.sink.events[-1].caller == "cert:dns:scorer"
-        assert code(world, authority, authority.issue(tmp_path, "other")) == "UNAUTHENTICATED"
+        other = authority.issue(usage=CLIENT)
+        assert code(world, authority, other) == "UNAUTHENTICATED"
         assert code(world, authority, scorer, bearer("nonsense")) == "UNAUTHENTICATED"
 
 
 def test_renewal(mutual: World, tmp_path: Path, authority: Authority) -> None:
     """New connections get the new certificate; one that is open goes on."""
-    pair = authority.issue(tmp_path, "caller")
-    made = grpc.ssl_channel_credentials(authority.pem, pair[1].read_bytes(), pair[0].read_bytes())
-    with grpc.secure_channel(mutual.grpc, made) as line:
-        assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
-        other = Authority.named("next")
-        other.issue(tmp_path, "server")
+    pair = authority.issue(usage=CLIENT)
+    with secure(mutual, authority, pair) as line:
+        eventually(lambda: ask(line, INFER, GOOD).code is grpc.StatusCode.OK)
+        other = Authority("next")
+        other.issue().write(tmp_path, "server")
         eventually(lambda: code(mutual, other, pair) == "OK")
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
 
@@ -170,30 +155,8 @@ def test_a_broken_renewal(
     mutual: World, tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Files that are no pair leave the old certificate in use, and are told of."""
-    pair = authority.issue(tmp_path, "caller")
+    pair = authority.issue(usage=CLIENT)
+    eventually(lambda: code(mutual, authority, pair) == "OK")
     (tmp_path / "server.key").write_text("nonsense")
-
-    def told() -> bool:
-        assert code(mutual, authority, pair) == "OK"
-        return "the old certificate stays in use" in caplog.text
-
-    eventually(told)
+    eventually(lambda: caplog.text.count("the old certificate stays in use") == 2)
     assert code(mutual, authority, pair) == "OK"
-
-
-@pytest.mark.parametrize("broken", ["missing", "no pair", "revocations"])
-def test_no_start(tmp_path: Path, authority: Authority, broken: str) -> None:
-    """What cannot be a certificate, or would not be looked at, is refused with the way out."""
-    certificate, key = authority.issue(tmp_path, "server")
-    client_ca = tmp_path / "ca.pem"
-    client_ca.write_bytes(authority.pem)
-    match broken:
-        case "missing":
-            key.unlink()
-        case "no pair":
-            key.write_bytes(authority.issue(tmp_path, "another")[1].read_bytes())
-        case "revocations":
-            client_ca.write_bytes(authority.pem + b"-----BEGIN X509 CRL-----\n")
-    options = GrpcOptions(certificate=certificate, key=key, client_ca=client_ca)
-    with pytest.raises(ConfigError, match=r"no certificate and key|revocation list"):
-        credentials(certificate, options)

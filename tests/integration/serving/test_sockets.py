@@ -10,58 +10,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shipway.errors import PortInUse, UsageError
-from shipway.serving.sockets import check_exposure, listen, reserve
+from shipway.serving.sockets import check_exposure, listen
 
 if TYPE_CHECKING:
     from tests.serving_processes import Processes
 
 
-def sharing(port: int) -> socket.socket:
-    """A socket that listens on *port* as gRPC's do."""
-    shared = socket.socket()
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    shared.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    shared.bind(("127.0.0.1", port))
-    shared.listen()
-    return shared
-
-
-def test_a_reserved_port_is_shared_by_those_who_know() -> None:
-    """Several listen on a reserved port, calls reach them, and a second server is refused."""
-    with reserve("127.0.0.1", 0, setting="serve.grpc_port") as reserved:
-        port = reserved.getsockname()[1]
-        with pytest.raises(PortInUse, match=str(port)):
-            reserve("127.0.0.1", port, setting="serve.grpc_port")
-        with sharing(port) as one, sharing(port) as other:
-            with socket.create_connection(("127.0.0.1", port)):
-                pass
-            with pytest.raises(PortInUse, match=r"process \d+"):
-                reserve("127.0.0.1", port, setting="serve.grpc_port")
-            assert one.getsockname() == other.getsockname()
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port))
-    reserve("127.0.0.1", port, setting="serve.grpc_port").close()
-
-
 def test_a_port_of_a_stranger_is_not_taken() -> None:
-    """A port on which another program listens is not reserved; who it is, is said."""
+    """A port on which another program listens is refused; who it is, is said."""
     with (
         listen("127.0.0.1", 0, setting="serve.port") as taken,
         pytest.raises(PortInUse, match=r"serve\.grpc_port") as caught,
     ):
-        reserve("127.0.0.1", taken.getsockname()[1], setting="serve.grpc_port")
+        listen("127.0.0.1", taken.getsockname()[1], setting="serve.grpc_port")
     assert "process" in caught.value.message
 
 
 def test_a_port_can_be_had_again_at_once() -> None:
     """Connections of a server that has just ended do not keep the next one from its port."""
-    with reserve("127.0.0.1", 0, setting="serve.grpc_port") as reserved:
-        port = reserved.getsockname()[1]
-        with sharing(port) as shared, socket.create_connection(("127.0.0.1", port)) as client:
-            accepted, _ = shared.accept()
+    with listen("127.0.0.1", 0, setting="serve.grpc_port") as listening:
+        port = listening.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = listening.accept()
             accepted.close()
             client.recv(1)
-    reserve("127.0.0.1", port, setting="serve.grpc_port").close()
+    listen("127.0.0.1", port, setting="serve.grpc_port").close()
 
 
 def test_the_grpc_port_is_known(start: Callable[..., Processes]) -> None:
@@ -70,7 +43,7 @@ def test_the_grpc_port_is_known(start: Callable[..., Processes]) -> None:
     host, _, port = server.record.grpc_url.rpartition(":")
     assert host == "127.0.0.1"
     with pytest.raises(PortInUse):
-        reserve(host, int(port), setting="serve.grpc_port")
+        listen(host, int(port), setting="serve.grpc_port")
 
 
 def test_exposure(caplog: pytest.LogCaptureFixture) -> None:

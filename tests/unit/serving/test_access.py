@@ -21,7 +21,7 @@ from shipway.security.certificates import PeerCertificate, Principals
 from shipway.security.keys import caller_of
 from shipway.security.policy import Scope
 from shipway.security.rates import Rate, Rates
-from shipway.serving.access import Access, Admission, Credentials, grpc_credentials, key_in
+from shipway.serving.access import Access, Admission, Credentials, key_in
 from shipway.serving.routing import Routing
 
 
@@ -234,19 +234,6 @@ def test_who_may_not_is_not_counted(tmp_path: Path) -> None:
             access.allow(plain(text), Scope.PREDICT)
     access.allow(plain(text), Scope.LABEL)
     requests.close()
-
-
-def test_grpc_credentials() -> None:
-    """A gRPC call shows the same two headers and the names of its certificate."""
-    credentials = grpc_credentials(
-        [("authorization", "Bearer k"), ("x-api-key", b"k"), ("user-agent", "x")],
-        {"peer_dns": [b"A.example"], "x509_common_name": [b"root"], "peer_uri": [b"spiffe://b/C"]},
-    )
-    assert credentials.headers == {b"authorization": b"Bearer k", b"x-api-key": b"k"}
-    assert credentials.certificate == PeerCertificate(("uri:spiffe://b/C", "dns:a.example"))
-    assert grpc_credentials([], {}) == Credentials({})
-    with pytest.raises(MalformedRequest, match="twice"):
-        grpc_credentials([("authorization", "a"), ("authorization", "b")], {})
 
 
 def test_many_threads() -> None:

@@ -13,23 +13,23 @@ from grpc import StatusCode
 
 from shipway import errors
 from shipway.errors import ContractViolated, Overloaded, Problem, ShipwayError
-from shipway.serving.rpc.statuses import STATUS, grpc_status, told_text, trailers
+from shipway.serving.rpc.statuses import STATUS, Status, grpc_status, told_text, trailers
 from shipway.serving.statuses import http_status
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 ALIKE = {
-    400: {StatusCode.INVALID_ARGUMENT},
-    401: {StatusCode.UNAUTHENTICATED},
-    403: {StatusCode.PERMISSION_DENIED},
-    404: {StatusCode.NOT_FOUND},
-    409: {StatusCode.ABORTED, StatusCode.FAILED_PRECONDITION},
-    413: {StatusCode.RESOURCE_EXHAUSTED},
-    415: {StatusCode.INVALID_ARGUMENT},
-    422: {StatusCode.INVALID_ARGUMENT},
-    429: {StatusCode.RESOURCE_EXHAUSTED},
-    500: {StatusCode.INTERNAL, StatusCode.DATA_LOSS},
-    503: {StatusCode.UNAVAILABLE, StatusCode.RESOURCE_EXHAUSTED},
-    504: {StatusCode.DEADLINE_EXCEEDED},
+    400: {Status.INVALID_ARGUMENT},
+    401: {Status.UNAUTHENTICATED},
+    403: {Status.PERMISSION_DENIED},
+    404: {Status.NOT_FOUND},
+    409: {Status.ABORTED, Status.FAILED_PRECONDITION},
+    413: {Status.RESOURCE_EXHAUSTED},
+    415: {Status.INVALID_ARGUMENT},
+    422: {Status.INVALID_ARGUMENT},
+    429: {Status.RESOURCE_EXHAUSTED},
+    500: {Status.INTERNAL, Status.DATA_LOSS},
+    503: {Status.UNAVAILABLE, Status.RESOURCE_EXHAUSTED},
+    504: {Status.DEADLINE_EXCEEDED},
 }
 
 
@@ -47,6 +47,11 @@ def test_the_same_over_both(kind: type[ShipwayError]) -> None:
     error = kind("it happened", next_step="mend it")
     assert grpc_status(error) in ALIKE[http_status(error)]
     assert any(above in STATUS for above in kind.__mro__)
+
+
+def test_numbers_are_those_of_grpc() -> None:
+    """Every status has the name and the number that clients know."""
+    assert {one.name: one.value for one in Status} == {one.name: one.value[0] for one in StatusCode}
 
 
 def test_details_are_google_rpc_status() -> None:

@@ -19,7 +19,7 @@ from shipway.serving.protocols.oip import EXTENSIONS
 from shipway.serving.routes import DESCRIBE, PREDICT, read_only, shown
 from shipway.serving.routing import Routing, Served
 from shipway.serving.rpc import open_inference_pb2 as messages
-from shipway.serving.rpc.calls import Call, CallRefused, Method, Unary
+from shipway.serving.rpc.calls import Call, CallRefused, Method, Streaming, Unary
 from shipway.serving.rpc.statuses import Status
 from shipway.serving.rpc.tensors import TensorCodec
 from shipway.serving.triton import model_config, statistics
@@ -73,7 +73,7 @@ class Inference:
             "RepositoryIndex": Unary(DESCRIBE, self._index),
             "RepositoryModelLoad": Unary(DESCRIBE, _not_from_here, bare=True),
             "RepositoryModelUnload": Unary(DESCRIBE, _not_from_here, bare=True),
-            "ModelStreamInfer": Unary(DESCRIBE, _not_streamed, bare=True),
+            "ModelStreamInfer": Streaming(DESCRIBE, _not_streamed, _not_streamed, _nothing),
         }
         return {f"/{SERVICE.full_name}/{name}": method for name, method in answered.items()}
 
@@ -202,9 +202,14 @@ def _not_from_here(call: Call, _: bytes) -> None:
     raise read_only()
 
 
-def _not_streamed(call: Call, _: bytes) -> None:
+def _not_streamed(call: Call, _: bytes = b"") -> None:
+    # Not at the head: a client that is still sending would see that fail, not why.
     error = UsageError(
         "predictions are not streamed: every request has one answer",
         next_step="call ModelInfer; calls of one connection are answered at the same time",
     )
     raise CallRefused(error, Status.UNIMPLEMENTED)
+
+
+def _nothing(_: Call) -> None:
+    """Nothing is held for a call."""
