@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
@@ -163,7 +164,7 @@ def _unpacked(datatype: str, blob: bytes) -> list[Any]:
 # ---- HTTP/2, by hand ----------------------------------------------------------------------------
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
+DATA, HEADERS, RST, SETTINGS, PING, GOAWAY, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 
 
@@ -238,6 +239,11 @@ class Http2:
             if kind == GOAWAY:
                 told = (int.from_bytes(payload[4:8], "big"), payload[8:])
         return told
+
+    def shut(self) -> None:
+        """Send nothing more."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         """Hang up."""

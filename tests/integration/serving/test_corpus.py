@@ -53,7 +53,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def application(world: World) -> Iterator[Counting]:
     """What is behind the connections of this test."""
-    shared = world.worker._listener._shared
+    shared = world.worker._shared
     plane = shared.application
     shared.application = Counting(plane)
     yield shared.application

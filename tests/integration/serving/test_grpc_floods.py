@@ -22,6 +22,7 @@ from tests.grpc_rig import (
     PING,
     RST,
     SETTINGS,
+    WINDOW,
     Http2,
     ask,
     channel,
@@ -159,6 +160,79 @@ def narrow_window(wire: Http2) -> None:
             return
 
 
+def made_to_reset(wire: Http2) -> None:
+    """Calls that the server is made to reset itself (CVE-2025-8671)."""
+    block = header_block()
+    for start in range(1, 40_000, 200):
+        streams = range(start, start + 200, 2)
+        sent = b"".join(
+            frame(HEADERS, END_HEADERS, one, block) + frame(WINDOW, 0, one, bytes(4))
+            for one in streams
+        )
+        if not wire.send(sent):
+            return
+
+
+def malformed_heads(wire: Http2) -> None:
+    """Heads that are no requests."""
+    block = header_block(INFER, ("X-A", "v"))
+    for start in range(1, 40_000, 200):
+        streams = range(start, start + 200, 2)
+        if not wire.send(b"".join(frame(HEADERS, END_HEADERS, one, block) for one in streams)):
+            return
+
+
+def windows(wire: Http2) -> None:
+    """Windows that are widened by a byte at a time."""
+    for _ in range(300):
+        if not wire.send(frame(WINDOW, 0, 0, b"\0\0\0\1") * 200):
+            return
+
+
+def priorities(wire: Http2) -> None:
+    """Weights of streams that never begin."""
+    for _ in range(300):
+        if not wire.send(frame(2, 0, 1, bytes(5)) * 200):
+            return
+
+
+def large_heads(wire: Http2) -> None:
+    """Heads just above the limit, one after the other."""
+    block = header_block(INFER, ("x-long", "x" * 16_000))
+    block = block[:16_384]
+    for stream in range(1, 4_000, 2):
+        sent = frame(HEADERS, 0, stream, block) + frame(CONTINUATION, END_HEADERS, stream, block)
+        if not wire.send(sent):
+            return
+
+
+def references(wire: Http2) -> None:
+    """Small heads that mean large ones: an entry of the table, again and again."""
+    entry = b"\x40\x01a\x7f\xb9\x16" + b"x" * 3000
+    for stream in range(1, 4_000, 2):
+        if not wire.send(frame(HEADERS, END_HEADERS, stream, entry + b"\xbe" * 12)):
+            return
+
+
+def tables(wire: Http2) -> None:
+    """Tables that shrink and grow within each head."""
+    block = b"\x20\x3f\xe1\x1f" * 200 + header_block()
+    for stream in range(1, 4_000, 2):
+        sent = frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
+        if not wire.send(sent):
+            return
+
+
+def small_pieces(wire: Http2) -> None:
+    """A message in pieces of one byte, each with more padding than that."""
+    wire.send(frame(HEADERS, END_HEADERS, 1, header_block()))
+    wire.send(frame(DATA, 0, 1, b"\0\2\0\0\0"))
+    piece = frame(DATA, 8, 1, b"\x40x" + bytes(64))
+    for _ in range(1000):
+        if not wire.send(piece * 100):
+            return
+
+
 def nonsense(wire: Http2) -> None:
     """Frames that break the protocol."""
     wire.send(frame(DATA, 0, 5, b"x") + frame(99, 0, 0, b"y") + b"\xff" * 1000)
@@ -173,6 +247,14 @@ FLOODS: list[Callable[[Http2], None]] = [
     empty_data,
     silent_streams,
     narrow_window,
+    made_to_reset,
+    malformed_heads,
+    windows,
+    priorities,
+    large_heads,
+    references,
+    tables,
+    small_pieces,
     nonsense,
 ]
 

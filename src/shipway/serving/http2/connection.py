@@ -24,6 +24,8 @@ _FAREWELL = b"farewell"
 _ALIVE = b"stillyou"
 _FAREWELL_S = 1.0
 _PROTOCOL = "h2"
+_HALF_CLOSE_S = 0.25
+"""Who shuts its side this soon after asking has said all; who does so later has left."""
 
 
 @dataclass(slots=True)
@@ -132,9 +134,13 @@ class Connection(asyncio.Protocol):
             self._end_if_empty()
 
     def eof_received(self) -> bool:
-        """Answer what was asked, then close; at once if nothing was."""
+        """Answer what was asked whole, then close; at once if nobody waits for it any more."""
         self._at_eof = True
-        return self._talk is not None and not self._talk.empty and not self._ending
+        talk = self._talk
+        if talk is None or self._ending:
+            return False
+        talk.drop_partial()
+        return not talk.empty and self._clock() - talk.asked < _HALF_CLOSE_S
 
     def pause_writing(self) -> None:
         """The client does not read: read nothing of it either, and hold what is for it."""
@@ -214,7 +220,7 @@ class Connection(asyncio.Protocol):
 
     def _end_if_empty(self) -> None:
         talk = self._talk
-        if talk is None or self._reading or not talk.empty:
+        if talk is None or self._reading or not talk.empty or self._transport is None:
             return
         if talk.last != wire.LARGEST_ID or self._at_eof:
             self._end()

@@ -231,6 +231,12 @@ class Conversation:
         ]
         self.deadline = min(dues, default=float("inf"))
 
+    def drop_partial(self) -> None:
+        """Nothing more comes: forget what is not whole."""
+        for stream in list(self._streams.values()):
+            if not stream.ended:
+                self._forget(stream)
+
     def drop(self) -> None:
         """The connection is no more."""
         for stream in list(self._streams.values()):

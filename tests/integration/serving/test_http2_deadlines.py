@@ -1,0 +1,166 @@
+"""Clients of HTTP/2 that are slow, silent or do not read: each state has its time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+from tests.corpus.http2 import BEGIN, CHECK, EMPTY, call, fields, four, head, setting
+from tests.grpc_rig import (
+    DATA,
+    GOAWAY,
+    HEADERS,
+    INFER,
+    PING,
+    PREFACE,
+    RST,
+    SETTINGS,
+    Http2,
+    ask,
+    channel,
+    frame,
+    infer_request,
+)
+from tests.serving_rig import World, columns, eventually, running
+
+from shipway.serving.http.limits import Limits
+from shipway.serving.http2.conversation import Manners
+from shipway.serving.http2.wire import Code
+from shipway.serving.rpc.options import GrpcOptions
+
+GOOD = infer_request().SerializeToString()
+LIMITS = Limits(
+    header_timeout_s=0.4,
+    receive_grace_s=0.4,
+    request_timeout_s=20.0,
+    write_timeout_s=0.4,
+    linger_s=0.2,
+)
+WATCH = "/grpc.health.v1.Health/Watch"
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A worker of little patience."""
+    run = tmp_path_factory.mktemp("run")
+    with running(run, limits=LIMITS, grpc=GrpcOptions()) as started:
+        eventually(lambda: started.get("/readyz").status == 200)
+        yield started
+
+
+SLOW = {
+    "nothing": b"",
+    "half a preface": PREFACE[:10],
+    "no settings": PREFACE,
+    "half of the settings": PREFACE + frame(SETTINGS)[:5],
+    "settings that are not acknowledged": PREFACE + frame(SETTINGS),
+    "half of a frame's head": BEGIN + b"\0\0",
+    "half of a frame": BEGIN + frame(PING, 0, 0, bytes(8))[:12],
+    "a head that does not end": BEGIN + frame(HEADERS, 0, 1, b"\x10\x01a\x01b"),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_slow_beginnings(world: World, name: str) -> None:
+    """What does not come in its time ends the connection, and the setting is named."""
+    wire = Http2(world.grpc, first=SLOW[name])
+    told = wire.goaway()
+    wire.close()
+    assert told is not None
+    assert b"serve.header_timeout_s" in told[1]
+
+
+def test_a_head_that_trickles(world: World) -> None:
+    """Pieces of a head that keep coming do not prolong its time."""
+    wire = Http2(world.grpc, first=BEGIN + frame(HEADERS, 0, 1, b"\x10\x01a\x01b"))
+    wire.socket.settimeout(0.1)
+    ended = False
+    for _ in range(60):
+        wire.send(frame(9, 0, 1, b"\x10\x01a\x01b"))
+        try:
+            ended = any(kind == GOAWAY for kind, *_ in wire.frames())
+        except TimeoutError:
+            continue
+        break
+    assert ended
+    wire.close()
+
+
+def statuses(wire: Http2, number: int = 1) -> bytes:
+    """The block that ends a stream."""
+    for kind, flags, stream, payload in wire.frames():
+        if kind == HEADERS and flags & 1 and stream == number:
+            return payload
+    return b""
+
+
+def test_a_slow_message(world: World) -> None:
+    """A message that comes too slowly ends its call alone, and the rate is named."""
+    wire = Http2(world.grpc, first=BEGIN + head(1) + frame(DATA, 0, 1, b"\0\0\0\x20\0"))
+    assert b"serve.min_receive_rate" in statuses(wire)
+    wire.send(call(3))
+    assert b"grpc-status\x010" in statuses(wire, 3)
+    wire.close()
+
+
+def test_an_answer_that_is_not_let_out(world: World) -> None:
+    """A client that gives no window for its answer loses the call; the next is answered."""
+    narrow = BEGIN + setting(4, 3)
+    wire = Http2(world.grpc, first=narrow + call(1))
+    ended = next(found for found in wire.frames() if found[0] == RST)
+    assert ended[3] == four(Code.CANCEL)
+    wire.send(setting(4, 1000) + call(3))
+    assert b"grpc-status\x010" in statuses(wire, 3)
+    wire.close()
+
+
+def test_answers_that_are_not_read(world: World) -> None:
+    """A client that reads nothing is cut, and what it asked is held no longer."""
+    body = infer_request(columns(2000)).SerializeToString()
+    message = b"\0" + len(body).to_bytes(4, "big") + body
+    wide = BEGIN + setting(4, (1 << 31) - 1) + frame(8, 0, 0, four(1 << 30))
+    wire = Http2(world.grpc, first=wide)
+    for number in range(1, 2001, 2):
+        sent = head(number, fields(INFER))
+        for at in range(0, len(message), 16_384):
+            piece = message[at : at + 16_384]
+            sent += frame(DATA, at + 16_384 >= len(message), number, piece)
+        if not wire.send(sent):
+            break
+    assert world.worker._grpc is not None
+    grpc_port = world.worker._grpc
+    eventually(lambda: grpc_port.busy == 0)
+    wire.close()
+    with channel(world.grpc) as line:
+        assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
+
+
+def test_silence(tmp_path: Path) -> None:
+    """Who is silent while it watches is pinged, and cut if it does not answer that."""
+    options = GrpcOptions(manners=Manners(keepalive_s=0.6))
+    with running(tmp_path, grpc=options) as world:
+        wire = Http2(world.grpc, first=BEGIN + call(1, fields(WATCH)))
+        kinds = [kind for kind, *_ in wire.frames()]
+        assert PING in kinds
+        wire.close()
+
+
+def test_idleness(tmp_path: Path) -> None:
+    """A connection on which nothing is asked for long is told to go, and nothing is lost."""
+    options = GrpcOptions(manners=Manners(max_idle_s=0.3, keepalive_s=0.3))
+    with running(tmp_path, grpc=options) as world:
+        wire = Http2(world.grpc, first=BEGIN)
+        found = wire.frames()
+        told = next(one for one in found if one[0] == GOAWAY)
+        assert told[3] == four((1 << 31) - 1) + four(Code.NO_ERROR)
+        wire.send(call(1, fields(CHECK)))
+        ping = next(one for one in found if one[0] == PING)
+        wire.send(frame(PING, 1, 0, ping[3]))
+        rest = list(found)
+        wire.close()
+        assert any(kind == HEADERS and b"grpc-status\x010" in block for kind, _, _, block in rest)
+        last = next(one for one in rest if one[0] == GOAWAY)
+        assert last[3] == four(1) + four(Code.NO_ERROR)
+        assert EMPTY not in last[3]
