@@ -15,7 +15,22 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from tests.grpc_rig import INFER, SERVICE, Answered, ask, bearer, channel, infer_request
+from tests.corpus.http2 import BEGIN, block, fields
+from tests.grpc_rig import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    HEADERS,
+    INFER,
+    SERVICE,
+    Answered,
+    Http2,
+    ask,
+    bearer,
+    channel,
+    frame,
+    infer_request,
+)
 from tests.serving_rig import (
     MODEL,
     MemoryRouting,
@@ -35,6 +50,7 @@ from shipway.serving.rpc.open_inference_pb2 import ServerReadyResponse
 from shipway.serving.rpc.options import GrpcOptions
 
 KEY, RECORD = make_key()
+GOOD = infer_request().SerializeToString()
 VIEWER, VIEWER_RECORD = make_key(Scope.VIEW, salt=40)
 TRITON = (
     "ModelStreamInfer", "RepositoryModelLoad", "RepositoryModelUnload", "LogSettings",
@@ -161,6 +177,35 @@ def test_a_revoked_key(locked: World, line: grpc.Channel) -> None:
     eventually(lambda: ask(line, INFER, body, bearer(key)).code is grpc.StatusCode.UNAUTHENTICATED)
 
 
+def test_a_revoked_key_on_a_head_that_is_repeated(locked: World) -> None:
+    """What is remembered of a head does not outlive the keys that it was judged by."""
+    key, record = make_key(salt=120)
+    before = locked.worker._plane.routing.access
+    locked.routing.set_keys([RECORD, VIEWER_RECORD, record])
+    eventually(lambda: locked.worker._plane.routing.access is not before)
+    sent = block(fields(INFER, bearer(key)))
+    message = b"\0" + len(GOOD).to_bytes(4, "big") + GOOD
+    wire = Http2(locked.grpc, first=BEGIN)
+    numbers = iter(range(1, 2001, 2))
+    found = wire.frames()
+
+    def ending() -> bytes:
+        number = next(numbers)
+        wire.send(frame(HEADERS, END_HEADERS, number, sent))
+        wire.send(frame(DATA, END_STREAM, number, message))
+        ended = (one for one in found if one[0] == HEADERS and one[1] & END_STREAM)
+        return next(ended)[3]
+
+    ok = b"grpc-status\x010"
+    assert all(ok in ending() for _ in range(5))
+    known = locked.worker._plane.routing.access
+    locked.routing.set_keys([RECORD, VIEWER_RECORD])
+    while locked.worker._plane.routing.access is known:
+        last = ending()  # so that the head was met a moment ago
+    assert b"grpc-status\x0216" in ending(), last
+    wire.close()
+
+
 def test_models_are_not_changed_here(line: grpc.Channel) -> None:
     """Loading and unloading are refused to any key, and the way to do it is told."""
     for name in ("RepositoryModelLoad", "RepositoryModelUnload"):
@@ -273,3 +318,21 @@ def test_rates(tmp_path: Path) -> None:
         assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert refused.trailers["shipway-code"] == "limit.rate"
         assert b"google.rpc.RetryInfo" in refused.trailers["grpc-status-details-bin"]
+
+
+def test_the_rate_of_a_head_that_is_repeated(tmp_path: Path) -> None:
+    """Calls count for their caller also where their head is known already."""
+    key, record = make_key()
+    rates = Rates(tmp_path / "calls", Rate(0.1, 4), of="requests", setting="r")
+    routing = MemoryRouting(keys=[record])
+    with running(
+        tmp_path / "run",
+        routing=routing,
+        admission=Admission(requests=rates),
+        grpc=GrpcOptions(),
+    ) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        with channel(world.grpc) as opened:
+            codes = [ask(opened, INFER, GOOD, bearer(key)).code for _ in range(8)]
+    assert codes[:4] == [grpc.StatusCode.OK] * 4
+    assert set(codes[4:]) == {grpc.StatusCode.RESOURCE_EXHAUSTED}

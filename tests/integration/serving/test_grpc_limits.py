@@ -12,7 +12,22 @@ import grpc
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.grpc_rig import INFER, SERVICE, Answered, ask, bearer, begin, channel, infer_request
+from tests.corpus.http2 import BEGIN, head
+from tests.grpc_rig import (
+    DATA,
+    END_STREAM,
+    HEADERS,
+    INFER,
+    SERVICE,
+    Answered,
+    Http2,
+    ask,
+    bearer,
+    begin,
+    channel,
+    frame,
+    infer_request,
+)
 from tests.serving_rig import (
     FakeModel,
     MemoryRouting,
@@ -222,6 +237,41 @@ def test_a_message_must_come(tmp_path: Path) -> None:
                 future.result(20)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert "serve.request_timeout_s" in (caught.value.details() or "")
+
+
+def test_messages_that_are_being_received(tmp_path: Path) -> None:
+    """What messages that are not whole take together is bounded, and the limit is named."""
+    limits = Limits(max_receiving_bytes=20_000)
+    with running(tmp_path, limits=limits, grpc=GrpcOptions()) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        part = b"\0\0\1\0\0" + bytes(16_000)
+        lines = [Http2(world.grpc, first=BEGIN + head(1) + frame(DATA, 0, 1, part)) for _ in "ab"]
+        ended = [
+            payload
+            for kind, flags, _, payload in _until_answered(lines)
+            if kind == HEADERS and flags & END_STREAM
+        ]
+        assert b"serve.max_receiving_bytes" in ended[0]
+        for line in lines:
+            line.close()
+        with channel(world.grpc) as opened:
+            large = infer_request(columns(200)).SerializeToString()
+            eventually(lambda: ask(opened, INFER, large).code is grpc.StatusCode.OK)
+
+
+def _until_answered(lines: list[Http2]) -> Iterator[tuple[int, int, int, bytes]]:
+    """What comes on any of *lines* until one is answered."""
+    for line in lines:
+        line.socket.settimeout(0.5)
+    while True:
+        for line in lines:
+            try:
+                for found in line.frames():
+                    yield found
+                    if found[0] == HEADERS:
+                        return
+            except TimeoutError:
+                continue
 
 
 @pytest.fixture(scope="module")

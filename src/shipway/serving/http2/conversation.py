@@ -21,7 +21,11 @@ from shipway.serving.http2.streams import Outflow, Stream
 from shipway.serving.http2.wire import Code, ConnectionBroken, StreamBroken
 
 STREAM_WINDOW = 1 * MIB
-"""What of one body may be on its way; and of all bodies of a connection."""
+"""What of one body may be on its way, and of all bodies of a connection.
+
+What is read is taken, and so the windows are wide again before they are closed: nobody can be seen
+to send beyond them. What is held is bounded by the limits of messages.
+"""
 CONNECTION_WINDOW = 4 * MIB
 _EARLY = 1024
 _AN_ANSWER = 4  # frames that lead to nothing come with each: windows, pings
@@ -140,7 +144,8 @@ class Conversation:
         """A piece of a body came."""
         self._owed += size
         if self._owed * 2 > CONNECTION_WINDOW:
-            self._widen()
+            self._write(wire.window_update(0, self._owed))
+            self._owed = 0
         stream = self._streams.get(number)
         if stream is None:
             self._stray(number, end)
@@ -149,9 +154,6 @@ class Conversation:
             self.break_off(stream, Code.STREAM_CLOSED)
             return
         stream.owed += size
-        if stream.owed > STREAM_WINDOW:
-            self.break_off(stream, Code.FLOW_CONTROL_ERROR)
-            return
         stream.got += stop - at
         if end:
             if stream.length is not None and stream.length != stream.got:
@@ -314,14 +316,6 @@ class Conversation:
         self.calm.spend()
 
     # ---- windows and settings -----------------------------------------------------------------
-
-    def _widen(self) -> None:
-        if self._owed > CONNECTION_WINDOW:
-            raise ConnectionBroken(
-                Code.FLOW_CONTROL_ERROR, "more came than the window of the connection"
-            )
-        self._write(wire.window_update(0, self._owed))
-        self._owed = 0
 
     def _widened(self, number: int, payload: bytes) -> None:
         _check(wire.WINDOW_UPDATE, number <= self.highest, len(payload) == 4)
