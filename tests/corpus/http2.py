@@ -127,6 +127,8 @@ VALID = [
     Case("a ping", frame(PING, 0, 0, b"12345678") + call(1), {1: "ok"}),
     Case("a window", frame(WINDOW, 0, 0, four(1000)) + call(1), {1: "ok"}),
     Case("a window of a stream that is over", call(1) + frame(WINDOW, 0, 1, four(9)), {1: "ok"}),
+    Case("the rest of a message, after the answer", head(1, fields(LIVE))
+         + frame(DATA, 0, 1, bytes(16_384)) * 60 + frame(DATA, END, 1), {1: "ok"}),
     Case("a reset of a stream that is over", call(1) + frame(RST, 0, 1, four(8)), {1: "ok"}),
     Case("a reset", head(1) + frame(RST, 0, 1, four(8)) + call(3), {3: "ok"}),
     Case("a client that says goodbye", frame(GOAWAY, 0, 0, bytes(8)) + call(1), {1: "ok"}),
@@ -281,6 +283,10 @@ BROKEN = [
     Case("a first window that lifts another over it", head(1)
          + frame(WINDOW, 0, 1, four((1 << 31) - 1 - 65_535)) + setting(4, 65_536), {},
          "FLOW_CONTROL_ERROR"),
+    Case("more than its window, after the answer", head(1, fields(LIVE))
+         + frame(DATA, 0, 1, bytes(16_384)) * 65, {1: "ok"}, "FLOW_CONTROL_ERROR"),
+    Case("empty pieces without end, after the answer", head(1, fields(LIVE))
+         + frame(DATA, 0, 1) * 1100, {1: "ok"}, "ENHANCE_YOUR_CALM"),
     Case("pings without end", frame(PING, 0, 0, bytes(8)) * 9, {}, "ENHANCE_YOUR_CALM"),
     Case("settings without end", frame(SETTINGS) * 1100, {}, "ENHANCE_YOUR_CALM"),
     Case("priorities without end", frame(PRIORITY, 0, 1, bytes(5)) * 1100, {},

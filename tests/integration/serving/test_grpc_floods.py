@@ -287,6 +287,22 @@ def test_pings_are_told_to_calm_down(flooded: tuple[str, int]) -> None:
     wire.close()
 
 
+def test_being_made_to_reset_is_counted(flooded: tuple[str, int]) -> None:
+    """A client that makes the server reset stream after stream is told to calm down."""
+    block = header_block()
+    wire = Http2(flooded[0])
+    wire.send(
+        b"".join(
+            frame(HEADERS, END_HEADERS, one, block) * 2  # the second are trailers that do not end
+            for one in range(1, 3001, 2)
+        )
+    )
+    told = wire.goaway()
+    wire.close()
+    assert told is not None
+    assert told[0] == ENHANCE_YOUR_CALM
+
+
 def test_connections_are_limited(tmp_path: Path) -> None:
     """One connection more than allowed is told so and closed; those that are open go on."""
     limits = Limits(max_connections=2)

@@ -18,6 +18,7 @@ from tests.grpc_rig import (
     END_STREAM,
     HEADERS,
     INFER,
+    PING,
     SERVICE,
     Answered,
     Http2,
@@ -237,6 +238,20 @@ def test_a_message_must_come(tmp_path: Path) -> None:
                 future.result(20)
             assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
             assert "serve.request_timeout_s" in (caught.value.details() or "")
+
+
+def test_who_leaves_in_the_middle(tmp_path: Path) -> None:
+    """A client that leaves while its messages are still to come frees their places at once."""
+    with running(tmp_path, grpc=GrpcOptions()) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        for _ in range(4):
+            opened = b"".join(head(number) for number in range(1, 61, 2))
+            wire = Http2(world.grpc, first=BEGIN + opened + frame(PING, 0, 0, bytes(8)))
+            next(kind for kind, *_ in wire.frames() if kind == PING)
+            wire.close()
+        with channel(world.grpc) as line:
+            live = f"/{SERVICE}/ServerLive"
+            eventually(lambda: ask(line, live).code is grpc.StatusCode.OK, timeout_s=3)
 
 
 def test_messages_that_are_being_received(tmp_path: Path) -> None:

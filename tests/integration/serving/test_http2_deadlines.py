@@ -51,24 +51,29 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 SLOW = {
-    "nothing": b"",
-    "half a preface": PREFACE[:10],
-    "no settings": PREFACE,
-    "half of the settings": PREFACE + frame(SETTINGS)[:5],
-    "settings that are not acknowledged": PREFACE + frame(SETTINGS),
-    "half of a frame's head": BEGIN + b"\0\0",
-    "half of a frame": BEGIN + frame(PING, 0, 0, bytes(8))[:12],
-    "a head that does not end": BEGIN + frame(HEADERS, 0, 1, b"\x10\x01a\x01b"),
+    "nothing": (b"", Code.PROTOCOL_ERROR),
+    "half a preface": (PREFACE[:10], Code.PROTOCOL_ERROR),
+    "no settings": (PREFACE, Code.PROTOCOL_ERROR),
+    "half of the settings": (PREFACE + frame(SETTINGS)[:5], Code.PROTOCOL_ERROR),
+    "settings that are not acknowledged": (PREFACE + frame(SETTINGS), Code.SETTINGS_TIMEOUT),
+    "half of a frame's head": (BEGIN + b"\0\0", Code.ENHANCE_YOUR_CALM),
+    "half of a frame": (BEGIN + frame(PING, 0, 0, bytes(8))[:12], Code.ENHANCE_YOUR_CALM),
+    "a head that does not end": (
+        BEGIN + frame(HEADERS, 0, 1, b"\x10\x01a\x01b"),
+        Code.ENHANCE_YOUR_CALM,
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SLOW)
 def test_slow_beginnings(world: World, name: str) -> None:
     """What does not come in its time ends the connection, and the setting is named."""
-    wire = Http2(world.grpc, first=SLOW[name])
+    first, code = SLOW[name]
+    wire = Http2(world.grpc, first=first)
     told = wire.goaway()
     wire.close()
     assert told is not None
+    assert told[0] == code
     assert b"serve.header_timeout_s" in told[1]
 
 
@@ -116,25 +121,41 @@ def test_an_answer_that_is_not_let_out(world: World) -> None:
     wire.close()
 
 
-def test_answers_that_are_not_read(world: World) -> None:
-    """A client that reads nothing is cut, and what it asked is held no longer."""
+WIDE = BEGIN + setting(4, (1 << 31) - 1) + frame(8, 0, 0, four(1 << 30))
+
+
+def large_calls() -> Iterator[bytes]:
+    """Calls of 2,000 rows each."""
     body = infer_request(columns(2000)).SerializeToString()
     message = b"\0" + len(body).to_bytes(4, "big") + body
-    wide = BEGIN + setting(4, (1 << 31) - 1) + frame(8, 0, 0, four(1 << 30))
-    wire = Http2(world.grpc, first=wide)
-    for number in range(1, 2001, 2):
+    for number in range(1, 3001, 2):
         sent = head(number, fields(INFER))
         for at in range(0, len(message), 16_384):
             piece = message[at : at + 16_384]
             sent += frame(DATA, at + 16_384 >= len(message), number, piece)
-        if not wire.send(sent):
-            break
-    assert world.worker._grpc is not None
+        yield sent
+
+
+def test_answers_that_are_not_read(world: World) -> None:
+    """A client that reads nothing is cut, and what it asked is held no longer."""
+    wire = Http2(world.grpc, first=WIDE)
+    assert not all(wire.send(sent) for sent in large_calls())
     grpc_port = world.worker._grpc
+    assert grpc_port is not None
     eventually(lambda: grpc_port.busy == 0)
     wire.close()
     with channel(world.grpc) as line:
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
+
+
+def test_nothing_more_is_read(tmp_path: Path) -> None:
+    """While a client leaves its answers unread nothing more of it is read, let alone answered."""
+    with running(tmp_path, grpc=GrpcOptions()) as world:
+        wire = Http2(world.grpc, first=WIDE)
+        wire.socket.settimeout(0.5)
+        sent = next(place for place, call in enumerate(large_calls()) if not wire.send(call))
+        assert len(world.sink.events) < sent
+        wire.close()
 
 
 def test_silence(tmp_path: Path) -> None:

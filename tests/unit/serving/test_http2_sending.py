@@ -18,19 +18,22 @@ from shipway.serving.rpc.statuses import Status
 class Line:
     """A connection: what it wrote, and which streams are done."""
 
-    now: float = 0.0
     wrote: bytearray = field(default_factory=bytearray)
     done: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.outflow = Outflow(self.wrote.extend)
 
+    @staticmethod
+    def clock() -> float:
+        return 0.0
+
     def finished(self, stream: Stream) -> None:
         stream.over = True
         self.done.append(stream.number)
 
     def due(self, deadline: float) -> None:
-        assert deadline == self.now
+        assert deadline == self.clock()
 
     def frames(self) -> list[tuple[int, int, int, bytes]]:
         """Kind, flags, stream and payload of each."""

@@ -261,13 +261,11 @@ class Connection(asyncio.Protocol):
         """What of the connection itself did not come in time."""
         allowed = self._limits.header_timeout_s
         since = self._partial_since
-        if now >= self._made + allowed:
-            if not talk.reader.begun:
-                return Code.PROTOCOL_ERROR, _not_in_time("the preface and SETTINGS", allowed)
-            if not talk.settled:
-                return Code.SETTINGS_TIMEOUT, _not_in_time(
-                    "the acknowledgement of SETTINGS", allowed
-                )
+        if now >= self._made + allowed and not talk.settled:
+            if talk.reader.begun:
+                what = "the acknowledgement of SETTINGS"
+                return Code.SETTINGS_TIMEOUT, _not_in_time(what, allowed)
+            return Code.PROTOCOL_ERROR, _not_in_time("the preface and SETTINGS", allowed)
         if since is not None and now >= since + allowed:
             return Code.ENHANCE_YOUR_CALM, _not_in_time("a head or a frame", allowed)
         return None

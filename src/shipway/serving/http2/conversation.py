@@ -23,8 +23,8 @@ from shipway.serving.http2.wire import Code, ConnectionBroken, StreamBroken
 STREAM_WINDOW = 1 * MIB
 """What of one body may be on its way, and of all bodies of a connection.
 
-What is read is taken, and so the windows are wide again before they are closed: nobody can be seen
-to send beyond them. What is held is bounded by the limits of messages.
+What is read is taken, and so the windows are wide again before they are closed: only of streams
+that are over can more be seen to come. What is held is bounded by the limits of messages.
 """
 CONNECTION_WINDOW = 4 * MIB
 _EARLY = 1024
@@ -69,6 +69,7 @@ class Conversation:
         emptied: Callable[[], None],
         certificate: PeerCertificate | None = None,
     ) -> None:
+        self.clock = clock
         self.now = self.asked = clock()
         self.deadline = float("inf")
         self.room = room
@@ -87,7 +88,7 @@ class Conversation:
         self._acknowledged = acknowledged
         self._emptied = emptied
         self._streams: dict[int, Stream] = {}
-        self._early: dict[int, None] = {}
+        self._early: dict[int, int] = {}
         self._owed = 0
 
     @property
@@ -148,7 +149,7 @@ class Conversation:
             self._owed = 0
         stream = self._streams.get(number)
         if stream is None:
-            self._stray(number, end)
+            self._stray(number, size, end)
             return
         if stream.ended:
             self.break_off(stream, Code.STREAM_CLOSED)
@@ -175,7 +176,7 @@ class Conversation:
         elif kind == wire.RST_STREAM:
             self._left(number, payload)
         elif kind == wire.PING:
-            _check(kind, number == 0, len(payload) == 8)
+            wire.check(kind, number == 0, len(payload) == 8)
             if flags & wire.ACK:
                 self.calm.spend()
                 self._acknowledged(payload)
@@ -187,11 +188,11 @@ class Conversation:
         elif kind == wire.PUSH_PROMISE:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "clients promise nothing")
         elif kind == wire.GOAWAY:
-            _check(kind, number == 0, len(payload) >= 8)
+            wire.check(kind, number == 0, len(payload) >= 8)
             self.calm.spend()
         else:  # PRIORITY, which nobody goes by any more, and what is not known
             if kind == wire.PRIORITY:
-                _check(kind, number != 0, len(payload) == 5)
+                wire.check(kind, number != 0, len(payload) == 5)
             self.calm.spend()
 
     # ---- called by the streams ----------------------------------------------------------------
@@ -201,14 +202,14 @@ class Conversation:
         self.calm.worked += _AN_ANSWER
         if not stream.ended:
             self._write(wire.reset(stream.number, Code.NO_ERROR))
-            self._remember(stream.number)
+            self._remember(stream.number, stream.owed)
         self._forget(stream)
 
     def break_off(self, stream: Stream, code: Code) -> None:
         """End *stream* without an answer; what makes us do that is counted."""
         self._write(wire.reset(stream.number, code))
         if not stream.ended:
-            self._remember(stream.number)
+            self._remember(stream.number, stream.owed)
         self._forget(stream)
         self.calm.spend()
 
@@ -255,10 +256,11 @@ class Conversation:
             if not self._streams:
                 self._emptied()
 
-    def _remember(self, number: int) -> None:
+    def _remember(self, number: int, owed: int = 0) -> None:
+        """Let pass what is on its way for a stream that is over; *owed* of it has come."""
         if len(self._early) >= _EARLY:
             del self._early[next(iter(self._early))]
-        self._early[number] = None
+        self._early[number] = owed
 
     def _refuse(self, number: int, code: Code, end: bool) -> None:
         self._write(wire.reset(number, code))
@@ -295,20 +297,24 @@ class Conversation:
         stream.ended = True
         stream.receive(b"", 0, 0)
 
-    def _stray(self, number: int, end: bool) -> None:
-        """A piece for a stream that is not open."""
+    def _stray(self, number: int, size: int, end: bool) -> None:
+        """A piece for a stream that is not open, and whose window is not widened any more."""
         if number > self.highest:
             raise ConnectionBroken(Code.PROTOCOL_ERROR, "DATA for a stream that has not begun")
         if number not in self._early:
             raise ConnectionBroken(Code.STREAM_CLOSED, "DATA for a stream that is over")
         if end:
             del self._early[number]
-        else:
+            return
+        self._early[number] += size
+        if self._early[number] > STREAM_WINDOW:
+            raise ConnectionBroken(Code.FLOW_CONTROL_ERROR, "more came than the window of a stream")
+        if not size:
             self.calm.spend()
 
     def _left(self, number: int, payload: bytes) -> None:
         """The client wants no answer any more."""
-        _check(wire.RST_STREAM, 0 < number <= self.highest, len(payload) == 4)
+        wire.check(wire.RST_STREAM, 0 < number <= self.highest, len(payload) == 4)
         self._early.pop(number, None)
         stream = self._streams.get(number)
         if stream is not None:
@@ -318,7 +324,7 @@ class Conversation:
     # ---- windows and settings -----------------------------------------------------------------
 
     def _widened(self, number: int, payload: bytes) -> None:
-        _check(wire.WINDOW_UPDATE, number <= self.highest, len(payload) == 4)
+        wire.check(wire.WINDOW_UPDATE, number <= self.highest, len(payload) == 4)
         self.calm.spend()
         size = int.from_bytes(payload, "big") & wire.LARGEST_WINDOW
         stream = None if number == 0 else self._streams.get(number)
@@ -331,34 +337,13 @@ class Conversation:
                 self.break_off(stream, broken.code)
 
     def _settings(self, flags: int, number: int, payload: bytes) -> None:
-        _check(wire.SETTINGS, number == 0, len(payload) % 6 == 0)
+        wire.check(wire.SETTINGS, number == 0, len(payload) % 6 == 0)
         self.calm.spend()
         if flags & wire.ACK:
-            _check(wire.SETTINGS, True, not payload)
+            wire.check(wire.SETTINGS, True, not payload)
             self.settled = True
             return
-        window: int | None = None
-        for at in range(0, len(payload), 6):
-            key = payload[at] << 8 | payload[at + 1]
-            value = int.from_bytes(payload[at + 2 : at + 6], "big")
-            if key == wire.ENABLE_PUSH and value > 1:
-                raise ConnectionBroken(Code.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
-            if key == wire.MAX_FRAME_SIZE and not wire.FRAME_BYTES <= value < 1 << 24:
-                raise ConnectionBroken(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE is no such size")
-            if key == wire.INITIAL_WINDOW_SIZE:
-                if value > wire.LARGEST_WINDOW:
-                    raise ConnectionBroken(
-                        Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is over 2^31 - 1"
-                    )
-                window = value
+        window = wire.read_settings(payload)
         self._write(wire.frame(wire.SETTINGS, wire.ACK, 0))
-        if window is not None:  # the last one counts: applying each would be work for nothing
+        if window is not None:
             self.outflow.resize(window, list(self._streams.values()))
-
-
-def _check(kind: int, stream_fits: bool, size_fits: bool) -> None:
-    """Raise for a frame of the wrong size, or on a stream where it does not belong."""
-    if not size_fits:
-        raise ConnectionBroken(Code.FRAME_SIZE_ERROR, f"a frame of type {kind} has a wrong size")
-    if not stream_fits:
-        raise ConnectionBroken(Code.PROTOCOL_ERROR, f"a frame of type {kind} is on a wrong stream")

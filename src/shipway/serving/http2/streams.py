@@ -49,8 +49,11 @@ NOTHING = Block(b"", b"", b"")
 class Way(Protocol):
     """The connection as one of its streams sees it."""
 
-    now: float
     outflow: Outflow
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Tells the loop's seconds."""
 
     def finished(self, stream: Stream) -> None:
         """All of the answer has gone out."""
@@ -218,7 +221,7 @@ class Outflow:
         stream.held_at = at
         if at < end:
             if stream.stalled is None or at > before:
-                stream.stalled = stream.way.now
+                stream.stalled = stream.way.clock()
             self.held[stream.number] = stream
             stream.way.due(stream.stalled)
             return

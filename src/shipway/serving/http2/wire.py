@@ -87,3 +87,34 @@ def reset(stream_id: int, code: int) -> bytes:
 
 def _four(value: int) -> bytes:
     return value.to_bytes(4, "big")
+
+
+def read_settings(payload: bytes) -> int | None:
+    """Check the settings of a client; what is its streams' first window from now on, if told.
+
+    The last one counts, for applying each would be work for nothing. Nothing else is of use here:
+    frames never get larger than the least, and what is sent uses no table.
+    """
+    window: int | None = None
+    for at in range(0, len(payload), 6):
+        key = payload[at] << 8 | payload[at + 1]
+        value = int.from_bytes(payload[at + 2 : at + 6], "big")
+        if key == ENABLE_PUSH and value > 1:
+            raise ConnectionBroken(Code.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
+        if key == MAX_FRAME_SIZE and not FRAME_BYTES <= value < 1 << 24:
+            raise ConnectionBroken(Code.PROTOCOL_ERROR, "MAX_FRAME_SIZE is no such size")
+        if key == INITIAL_WINDOW_SIZE:
+            if value > LARGEST_WINDOW:
+                raise ConnectionBroken(
+                    Code.FLOW_CONTROL_ERROR, "INITIAL_WINDOW_SIZE is over 2^31 - 1"
+                )
+            window = value
+    return window
+
+
+def check(kind: int, stream_fits: bool, size_fits: bool) -> None:
+    """Raise for a frame of the wrong size, or on a stream where it does not belong."""
+    if not size_fits:
+        raise ConnectionBroken(Code.FRAME_SIZE_ERROR, f"a frame of type {kind} has a wrong size")
+    if not stream_fits:
+        raise ConnectionBroken(Code.PROTOCOL_ERROR, f"a frame of type {kind} is on a wrong stream")

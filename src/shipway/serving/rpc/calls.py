@@ -8,7 +8,6 @@ known.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from time import time_ns
 from typing import NamedTuple, Protocol
@@ -16,8 +15,6 @@ from typing import NamedTuple, Protocol
 from shipway.errors import (
     DeadlineExceeded,
     MalformedRequest,
-    Overloaded,
-    PredictionFailed,
     ShipwayError,
 )
 from shipway.inference.predictor import Answer, Outcome
@@ -30,28 +27,11 @@ from shipway.serving.http2.streams import NOTHING, Stream
 from shipway.serving.protocols.decoded import Writer, Written
 from shipway.serving.rpc.blocks import HEAD, WELL, refusal
 from shipway.serving.rpc.gathering import PREFIX, Gathering, Unpacking
-from shipway.serving.rpc.statuses import Status, grpc_status
+from shipway.serving.rpc.refusing import CallRefused, Room, failed
 
-_log = logging.getLogger(__name__)
 _NEVER = float("inf")
 STREAMED_BYTES = 64 * 1024
 """The largest message of a call that streams: names and questions, no data."""
-
-
-class CallRefused(Exception):
-    """A call ends here: an error, and the status where gRPC is more exact than the table."""
-
-    def __init__(self, error: ShipwayError, code: Status | None = None) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.code = grpc_status(error) if code is None else code
-
-
-def failed(error: Exception) -> CallRefused:
-    """What is told where something of ours went wrong; the log has it all."""
-    _log.error("a call failed", exc_info=error)
-    step = "look at the server's log"
-    return CallRefused(PredictionFailed("the server failed to answer", next_step=step))
 
 
 class Unary(NamedTuple):
@@ -100,25 +80,6 @@ class Asked:
         self.access: Access | None = None
         self.caller = ""
         self.until = 0.0
-
-
-class Room:
-    """How many calls there are, and may be."""
-
-    __slots__ = ("most", "now", "whose")
-
-    def __init__(self, most: int, whose: str) -> None:
-        self.most = most
-        self.whose = whose
-        self.now = 0
-
-    def full(self) -> Overloaded:
-        """Why there is no room for one more."""
-        return Overloaded(
-            f"{self.now} calls of {self.whose} are open in this worker already",
-            next_step="try again in a second, or raise serve.grpc_max_calls",
-            retry_after_s=1,
-        )
 
 
 class Keeper(Protocol):

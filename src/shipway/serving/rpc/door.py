@@ -26,16 +26,8 @@ from shipway.serving.http2.conversation import Conversation
 from shipway.serving.http2.heads import Head
 from shipway.serving.routes import DESCRIBE
 from shipway.serving.rpc.blocks import TAKEN, not_grpc
-from shipway.serving.rpc.calls import (
-    Asked,
-    Call,
-    CallRefused,
-    Method,
-    Room,
-    Streaming,
-    Unary,
-    failed,
-)
+from shipway.serving.rpc.calls import Asked, Call, Method, Streaming, Unary
+from shipway.serving.rpc.refusing import CallRefused, Room, failed
 from shipway.serving.rpc.statuses import Status
 
 _log = logging.getLogger(__name__)

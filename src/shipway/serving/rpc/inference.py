@@ -19,7 +19,8 @@ from shipway.serving.protocols.oip import EXTENSIONS
 from shipway.serving.routes import DESCRIBE, PREDICT, read_only, shown
 from shipway.serving.routing import Routing, Served
 from shipway.serving.rpc import open_inference_pb2 as messages
-from shipway.serving.rpc.calls import Call, CallRefused, Method, Streaming, Unary
+from shipway.serving.rpc.calls import Call, Method, Streaming, Unary
+from shipway.serving.rpc.refusing import CallRefused
 from shipway.serving.rpc.statuses import Status
 from shipway.serving.rpc.tensors import TensorCodec
 from shipway.serving.triton import model_config, statistics
