@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import pytest
 from tests.corpus.http2 import BEGIN, CHECK, EMPTY, call, fields, four, head, setting
 from tests.grpc_rig import (
     DATA,
     GOAWAY,
     HEADERS,
-    INFER,
     PING,
     PREFACE,
     RST,
     SETTINGS,
     Http2,
-    ask,
-    channel,
     frame,
     infer_request,
 )
-from tests.serving_rig import World, columns, eventually, running
+from tests.serving_rig import World, eventually, running
 
 from shipway.serving.http.limits import Limits
 from shipway.serving.http2.conversation import Manners
@@ -122,40 +118,60 @@ def test_an_answer_that_is_not_let_out(world: World) -> None:
 
 
 WIDE = BEGIN + setting(4, (1 << 31) - 1) + frame(8, 0, 0, four(1 << 30))
+ASKED = 12_000
 
 
-def large_calls() -> Iterator[bytes]:
-    """Calls of 2,000 rows each."""
-    body = infer_request(columns(2000)).SerializeToString()
-    message = b"\0" + len(body).to_bytes(4, "big") + body
-    for number in range(1, 3001, 2):
-        sent = head(number, fields(INFER))
-        for at in range(0, len(message), 16_384):
-            piece = message[at : at + 16_384]
-            sent += frame(DATA, at + 16_384 >= len(message), number, piece)
-        yield sent
+def metadata_calls() -> bytes:
+    """Many small calls whose answers are larger."""
+    block = head(1, fields("/inference.GRPCInferenceService/ModelMetadata"))[9:]
+    name = b"\0\0\0\0\x06\x0a\x04late"
+    return b"".join(
+        frame(HEADERS, 4, number, block) + frame(DATA, 1, number, name)
+        for number in range(1, 2 * ASKED, 2)
+    )
 
 
-def test_answers_that_are_not_read(world: World) -> None:
-    """A client that reads nothing is cut, and what it asked is held no longer."""
-    wire = Http2(world.grpc, first=WIDE)
-    assert not all(wire.send(sent) for sent in large_calls())
-    grpc_port = world.worker._grpc
-    assert grpc_port is not None
-    eventually(lambda: grpc_port.busy == 0)
-    wire.close()
-    with channel(world.grpc) as line:
-        assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
-
-
-def test_nothing_more_is_read(tmp_path: Path) -> None:
-    """While a client leaves its answers unread nothing more of it is read, let alone answered."""
-    with running(tmp_path, grpc=GrpcOptions()) as world:
-        wire = Http2(world.grpc, first=WIDE)
-        wire.socket.settimeout(0.5)
-        sent = next(place for place, call in enumerate(large_calls()) if not wire.send(call))
-        assert len(world.sink.events) < sent
+@pytest.mark.parametrize("patient", [True, False])
+def test_answers_that_are_not_read(tmp_path: Path, patient: bool) -> None:
+    """Of a client that reads nothing no more is read either, and after a time it is cut."""
+    limits = Limits() if patient else LIMITS
+    with running(tmp_path, limits=limits, grpc=GrpcOptions()) as world:
+        wire = Http2(world.grpc, first=WIDE, narrow=True)
+        wire.send(metadata_calls())
+        assert world.worker._grpc is not None
+        shared = world.worker._grpc._shared
+        assert shared is not None
+        if patient:
+            (connection,) = shared.connections
+            eventually(lambda: connection._paused_since is not None)
+            talk = connection._talk
+            assert talk is not None
+            assert talk.highest < 2 * ASKED - 1
+            wire.socket.settimeout(5)
+            last = 2 * ASKED - 1
+            assert b"grpc-status\x010" in statuses(wire, last)
+        else:
+            eventually(lambda: not shared.connections)
         wire.close()
+
+
+def test_answers_of_a_stream_that_are_not_read(world: World) -> None:
+    """A stream on which much is asked and nothing read is refused, and holds little."""
+    info = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    asked = b"\x22\x1einference.GRPCInferenceService"
+    message = b"\0" + len(asked).to_bytes(4, "big") + asked
+    wire = Http2(world.grpc, first=BEGIN + head(1, fields(info)))
+    for _ in range(20):
+        wire.send(frame(DATA, 0, 1, message * 400))
+    narrow = statuses_after_window(wire)
+    assert b"grpc-status\x018" in narrow
+    wire.close()
+
+
+def statuses_after_window(wire: Http2) -> bytes:
+    """The end of the first stream, once there is a window for it."""
+    wire.send(frame(8, 0, 0, four(1 << 30)) + frame(8, 0, 1, four(1 << 30)))
+    return statuses(wire)
 
 
 def test_silence(tmp_path: Path) -> None:

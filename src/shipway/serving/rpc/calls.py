@@ -216,7 +216,15 @@ class Call(Stream):
         self.talk.outflow.send(self, HEAD, _framed(body), WELL)
 
     def say(self, body: bytes) -> None:
-        """Send a message and go on."""
+        """Send a message and go on; a client that leaves too much unread is refused."""
+        if len(self.held) - self.held_at > STREAMED_BYTES:
+            error = Overloaded(
+                f"over {STREAMED_BYTES} bytes of answers are not read",
+                next_step="read them while asking",
+                retry_after_s=1,
+            )
+            self._door.refuse(self, error)
+            return
         head = NOTHING if self._begun else HEAD
         self._begun = True
         self.talk.outflow.send(self, head, _framed(body), None)
@@ -274,6 +282,8 @@ class Call(Stream):
     def _hear(self, message: tuple[bool, bytes]) -> None:
         """One of many messages, none of which is large."""
         packed, body = message
+        if self.tail is not None:  # it has ended, and the end is not let out yet
+            return
         if packed:
             unpacked = Unpacking(body, STREAMED_BYTES).turn()
             if unpacked is None:
