@@ -148,6 +148,14 @@ def test_bad_keys(line: grpc.Channel, metadata: tuple[tuple[str, str], ...]) -> 
     assert answered.body == b""
 
 
+@pytest.mark.parametrize("name", ["authorization", "x-api-key"])
+def test_a_key_twice(line: grpc.Channel, name: str) -> None:
+    """A header that tells who calls is read once: of two it is not known which others read."""
+    answered = ask(line, INFER, GOOD, (name, "a"), (name, "a"))
+    assert answered.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "more than once" in answered.details
+
+
 @pytest.mark.parametrize("metadata", [bearer(KEY), ("x-api-key", KEY)])
 def test_good_keys(locked: World, line: grpc.Channel, metadata: tuple[str, str]) -> None:
     """A good key is taken in either form, and the event has its caller."""

@@ -308,6 +308,18 @@ def test_large_messages(small: World) -> None:
         assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
 
 
+def test_small_limits(tmp_path: Path) -> None:
+    """The limit of messages holds also where one frame would do."""
+    limits = Limits(max_body_bytes=1024)
+    with running(tmp_path, limits=limits, grpc=GrpcOptions()) as world:
+        eventually(lambda: world.get("/readyz").status == 200)
+        with channel(world.grpc) as line:
+            answered = ask(line, INFER, infer_request(columns(50)).SerializeToString())
+            assert answered.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "serve.max_body_bytes" in answered.details
+            assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK
+
+
 def test_large_answers(small: World) -> None:
     """An answer may be larger than a request may be."""
     with channel(small.grpc) as line:

@@ -12,11 +12,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import NamedTuple, Protocol
 
-from shipway.errors import (
-    DeadlineExceeded,
-    MalformedRequest,
-    ShipwayError,
-)
+from shipway.errors import DeadlineExceeded, MalformedRequest, Overloaded, ShipwayError
 from shipway.inference.predictor import Answer, Outcome
 from shipway.security.policy import Scope
 from shipway.serving.access import Access
