@@ -314,7 +314,7 @@ def test_small_limits(tmp_path: Path) -> None:
     with running(tmp_path, limits=limits, grpc=GrpcOptions()) as world:
         eventually(lambda: world.get("/readyz").status == 200)
         with channel(world.grpc) as line:
-            answered = ask(line, INFER, infer_request(columns(50)).SerializeToString())
+            answered = ask(line, INFER, infer_request(columns(100)).SerializeToString())
             assert answered.code is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "serve.max_body_bytes" in answered.details
             assert ask(line, INFER, GOOD).code is grpc.StatusCode.OK

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from time import time_ns
 from typing import NamedTuple, Protocol
 
-from shipway.errors import DeadlineExceeded, MalformedRequest, Overloaded, ShipwayError
+from shipway.errors import DeadlineExceeded, MalformedRequest, ShipwayError
 from shipway.inference.predictor import Answer, Outcome
 from shipway.security.policy import Scope
 from shipway.serving.access import Access
@@ -23,7 +23,7 @@ from shipway.serving.http2.streams import NOTHING, Stream
 from shipway.serving.protocols.decoded import Writer, Written
 from shipway.serving.rpc.blocks import HEAD, WELL, refusal
 from shipway.serving.rpc.gathering import PREFIX, Gathering, Unpacking
-from shipway.serving.rpc.refusing import CallRefused, Room, failed
+from shipway.serving.rpc.refusing import CallRefused, Room, failed, unread
 
 _NEVER = float("inf")
 STREAMED_BYTES = 64 * 1024
@@ -214,12 +214,7 @@ class Call(Stream):
     def say(self, body: bytes) -> None:
         """Send a message and go on; a client that leaves too much unread is refused."""
         if len(self.held) - self.held_at > STREAMED_BYTES:
-            error = Overloaded(
-                f"over {STREAMED_BYTES} bytes of answers are not read",
-                next_step="read them while asking",
-                retry_after_s=1,
-            )
-            self._door.refuse(self, error)
+            self._door.refuse(self, unread(STREAMED_BYTES))
             return
         head = NOTHING if self._begun else HEAD
         self._begun = True

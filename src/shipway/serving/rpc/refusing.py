@@ -43,3 +43,12 @@ class Room:
             next_step="try again in a second, or raise serve.grpc_max_calls",
             retry_after_s=1,
         )
+
+
+def unread(most_bytes: int) -> Overloaded:
+    """The refusal of a client that asks on and on and does not read."""
+    return Overloaded(
+        f"over {most_bytes} bytes of answers are not read",
+        next_step="read them while asking",
+        retry_after_s=1,
+    )
