@@ -75,6 +75,7 @@ def test_any_windows(sizes: list[int], widths: list[int], paused: bool) -> None:
         flow.send(stream, HEAD, message, WELL)
     flow.paused = False
     flow.go_on()
+    assert flow.window >= 0
     for width in widths * 40:
         if len(line.done) == len(streams):
             break
