@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import json
 import socket
 import struct
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 from tests.serving_rig import World, columns, eventually, infer, infer_body, post, running
 
+from shipway.serving.http.bodies import BodyReader
+from shipway.serving.http.connection import Connection
 from shipway.serving.http.limits import Limits
 
 LIMITS = Limits(
@@ -227,3 +231,38 @@ def test_many_connections(tmp_path: Path) -> None:
         held[0].close()
         eventually(lambda: world.ask(asking).status == 200)
         assert held[1].send(asking).reply().status == 200
+
+
+POST = b"POST /v2/models/late/infer HTTP/1.1\r\nHost: a\r\n"
+PACKED = gzip.compress(json.dumps(infer_body()).encode())
+LEFT = {
+    "an answer": infer(),
+    "a refusal": b"\0garbage\r\n\r\n",
+    "chunks": POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "half a chunk": POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "packed, and cut": POST
+    + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (len(PACKED) - 4)
+    + PACKED[:-4],
+}
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_what_ended_is_given_back(strict: World, name: str) -> None:
+    """A connection and its body are given back when they end: no collection must find them."""
+    kept = (Connection, BodyReader)
+
+    def held() -> int:
+        return sum(isinstance(one, kept) for one in gc.get_objects())
+
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        for _ in range(5):
+            wire = strict.wire().send(LEFT[name])
+            if name != "half a chunk":
+                wire.reply()
+            wire.close()
+        eventually(lambda: held() <= before)
+    finally:
+        gc.enable()

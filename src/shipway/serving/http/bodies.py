@@ -58,9 +58,7 @@ class BodyReader:
         self._room = room
         self._held = 0
         self._left = head.size
-        self._chunks = (
-            ChunkReader(limits, may_announce=self._may_announce) if head.size == CHUNKED else None
-        )
+        self._chunks = ChunkReader(limits) if head.size == CHUNKED else None
         self._unpacker = unpacker
 
     def feed(self, data: bytes, at: int, end: int) -> int:
@@ -89,9 +87,11 @@ class BodyReader:
         return stop
 
     def release(self) -> None:
-        """Give back the room that this body took."""
+        """Give back the room that this body took, and what it holds."""
         self._room.taken -= self._held
         self._held = 0
+        # The error in a refusal knows the frames that it came through, and they this body.
+        self.value, self.refusal = b"", None
 
     def _take(self, part: bytes) -> None:
         if self._unpacker is not None:
@@ -135,7 +135,3 @@ class BodyReader:
             unpacker.end()
         except MalformedRequest as error:
             self.refusal = Refusal(error)
-
-    def _may_announce(self, size: int) -> None:
-        if size > self._limits.max_body_bytes:
-            raise body_too_large(self._limits)

@@ -7,10 +7,9 @@ together they have no more room than a head. The size of a chunk is at most eigh
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from shipway.errors import TooLarge
-from shipway.serving.http.grammar import head_too_large, is_field, malformed
+from shipway.serving.http.grammar import body_too_large, head_too_large, is_field, malformed
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.responses import Refusal
 
@@ -37,13 +36,12 @@ _AT_ONCE = 256
 
 
 class ChunkReader:
-    """Follows one body; *may_announce* is told the sum of the sizes so far, and may object."""
+    """Follows one body; the sizes of its chunks together are at most what a body may have."""
 
-    def __init__(self, limits: Limits, *, may_announce: Callable[[int], None]) -> None:
+    def __init__(self, limits: Limits) -> None:
         self.done = False
         self.count = 0
         self._limits = limits
-        self._may_announce = may_announce
         self._left = 0
         self._ending = 0
         self._in_trailers = False
@@ -121,7 +119,8 @@ class ChunkReader:
         self._in_trailers = size == 0
         self._left, self._ending = size, 2
         self._announced += size
-        self._may_announce(self._announced)
+        if self._announced > self._limits.max_body_bytes:
+            raise body_too_large(self._limits)
         self.count += 1
         if self._in_trailers:
             self._ending = 0

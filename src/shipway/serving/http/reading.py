@@ -272,9 +272,11 @@ class RequestReader:
         self._finished, self._known = True, None
 
     def drop(self) -> None:
-        """Hold nothing any more: the client has left."""
+        """Hold nothing any more, not even the recipient: the client has left."""
         self._begin_anew()
         self.finish()
+        # Each knows the other: left so, both would stay until the next collection of garbage.
+        del self._recipient
 
     def _begin_anew(self) -> None:
         if self.body is not None:
