@@ -11,7 +11,6 @@ from typing import Any
 
 from shipway.contract.example import example_row, row_schema
 from shipway.contract.schema import Contract, Role
-from shipway.contract.values import FLOAT_HIGH
 from shipway.domain.events import Scalar
 from shipway.domain.model import DATATYPE_OF, Kind
 from shipway.serving.protocols.ids import ID_PATTERN
@@ -186,8 +185,6 @@ def _one(cell: Schema) -> Schema:
 
 
 def _bounded(cell: Schema) -> Schema:
-    """*cell* with the bounds of float64, which JSON itself does not have."""
+    """*cell* said to be a float64 where it is: a bound of its own would be exact, as it is not."""
     kinds = cell["type"] if isinstance(cell["type"], list) else [cell["type"]]
-    if str(Kind.NUMBER) not in kinds:
-        return cell
-    return {"minimum": -FLOAT_HIGH, "maximum": FLOAT_HIGH} | cell
+    return {"format": "double"} | cell if str(Kind.NUMBER) in kinds else cell
