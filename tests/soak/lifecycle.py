@@ -100,9 +100,8 @@ def kill_workers(
 ) -> Outcome:
     """``kill -9`` a worker each *every_s*; ``slowest_s`` is until all are ready again.
 
-    Requests that the killed one has are lost. With *keep_alive* those too that clients send it
-    before the system has ended its connections, which is after it has freed its memory.
-    All others are ``wrong``.
+    Requests that the killed one has are lost, and with *keep_alive* those that clients send it
+    before the system has ended its connections. All others are ``wrong``.
     """
     random_one = random.Random(0)
     workers, slowest = len(server.workers), 0.0

@@ -14,8 +14,9 @@ from time import monotonic
 
 import msgspec
 
-from shipway.serving.launching import Launcher, Process, Spawner, told_ending
+from shipway.serving.launching import Launcher, Process, Spawner, end_group, told_ending
 from shipway.serving.plan import ServerPlan
+from shipway.serving.status import is_alive
 from shipway.serving.zygote import MESSAGE_BYTES, Began, Begin, Ended, Ready, Told, zygote_arguments
 
 _log = logging.getLogger(__name__)
@@ -165,6 +166,10 @@ class Forked:
             self._how = self._zygote.endings.pop(self.pid, None)
             if self._how is None and self._nothing_comes():
                 self._how = "nobody saw how"
+                # The zygote would have ended its group. Its number still means that group, for as
+                # long as anybody is in it; somebody alive who has it would be another one.
+                if not is_alive(self.pid):
+                    end_group(self.pid)
             if self._how is not None and self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1

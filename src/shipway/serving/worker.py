@@ -27,6 +27,7 @@ from shipway.serving.child import RETIRE, Child, watch_parent
 from shipway.serving.counters import SUFFIX, CounterFile
 from shipway.serving.dataplane import DataPlane
 from shipway.serving.doors import Doors
+from shipway.serving.heir import memory_shared
 from shipway.serving.http.connection import Connection, Shared
 from shipway.serving.http.limits import Limits
 from shipway.serving.http.listening import Listener
@@ -326,5 +327,5 @@ def run_worker(
         loop.add_signal_handler(RETIRE, worker.retire)
         return await worker.run()
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with memory_shared(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(serve())

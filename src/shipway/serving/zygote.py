@@ -4,12 +4,13 @@ Importing what a worker needs takes half a second, sometimes two; a fork of a pr
 imported it takes ten milliseconds, and the pages of the libraries are shared. The zygote only
 imports: it opens no model, no store and no port, and starts no thread, so that what it forks
 begins as a fresh process would. The supervisor asks for a child over a socket, one message a
-request; the zygote reaps its children and says how they ended. When the supervisor is gone it
-stays until the last of them is.
+request; the zygote reaps its children and says how they ended, and reaps what they leave behind.
+When the supervisor is gone it stays until the last of them is.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 import os
@@ -29,6 +30,7 @@ from shipway.serving.launching import end_group, told_ending
 
 _log = logging.getLogger(__name__)
 _SOCKET = "--zygote-socket"
+_ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of prctl.h
 MESSAGE_BYTES = 1 << 16
 Role = Callable[[Sequence[str]], int]
 
@@ -90,7 +92,7 @@ class _Zygote:
     def __init__(self, conversation: socket.socket, roles: Mapping[str, Role]) -> None:
         self._conversation = conversation
         self._roles = roles
-        self._children = 0
+        self._children: set[int] = set()
         self._abandoned = False
         self._woken, self._waking = socket.socketpair()
         self._woken.setblocking(False)
@@ -103,6 +105,8 @@ class _Zygote:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, _noticed)
         signal.set_wakeup_fd(self._waking.fileno(), warn_on_full_buffer=False)
+        # In a container they would go to its first process, which may be the supervisor.
+        ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
         # What was imported stays for good; left alone, its pages stay shared.
         gc.collect()
         gc.freeze()
@@ -132,7 +136,7 @@ class _Zygote:
         pid = os.fork()
         if pid == 0:
             self._become(asked)
-        self._children += 1
+        self._children.add(pid)
         _lead_group(pid)
         self._tell(Began(pid))
         return True
@@ -155,14 +159,14 @@ class _Zygote:
             os._exit(code)
 
     def _reap(self) -> None:
-        while self._children:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if found is None:
-                return
-            end_group(found.si_pid)
+        while (found := _ended()) is not None:
+            mine = found.si_pid in self._children
+            if mine:
+                end_group(found.si_pid)
             _, status = os.waitpid(found.si_pid, 0)
-            self._children -= 1
-            self._tell(Ended(found.si_pid, told_ending(os.waitstatus_to_exitcode(status))))
+            if mine:
+                self._children.remove(found.si_pid)
+                self._tell(Ended(found.si_pid, told_ending(os.waitstatus_to_exitcode(status))))
 
     def _tell(self, message: Told) -> None:
         if self._abandoned:
@@ -175,6 +179,14 @@ class _Zygote:
 
 def _noticed(_: int, __: FrameType | None) -> None:
     """The wake-up descriptor has been written to."""
+
+
+def _ended() -> os.waitid_result | None:
+    """A child that has ended, not reaped yet."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
 
 
 def _lead_group(pid: int) -> None:
