@@ -17,6 +17,8 @@ from pathlib import Path
 from benchmarks.serving.faults import Unmeasured
 from benchmarks.serving.load import cores, on_core
 
+from shipway.serving.heir import NAME as HEIR
+
 _START_TIMEOUT_S = 60.0
 _REFUSAL_TIMEOUT_S = 10.0
 _PATIENCE_S = 0.2
@@ -77,8 +79,13 @@ def started(start: Start) -> Iterator[Running]:
 
 
 def memory_mb(pid: int) -> float:
-    """Memory of one process in MB, what it shares with others counted in proportion (PSS)."""
+    """Memory of one process in MB, what it shares with others counted in proportion (PSS).
+
+    None for an heir, whose memory is its worker's and counted there.
+    """
     with suppress(OSError):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == HEIR:
+            return 0.0
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
             if line.startswith("Pss:"):
                 return int(line.split()[1]) * 1024 / 1e6

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from shipway.config.auth import AuthSettings
 from shipway.config.settings import ServeSettings
 from shipway.security.callers import read_grants
 from shipway.security.certificates import Principals
-from shipway.security.issuer import Issuer, IssuerOptions
 from shipway.security.rates import RATES_FILE, Rate, Rates
 from shipway.security.signers import load_jose
 from shipway.security.tokens import TokenRules
 from shipway.serving.access import Admission
+
+if TYPE_CHECKING:
+    from shipway.security.issuer import Issuer
 
 _ROWS_AT_ONCE_S = 10.0
 
@@ -67,6 +70,9 @@ def check_admission(auth: AuthSettings) -> None:
 def _issuer(auth: AuthSettings) -> Issuer | None:
     if auth.issuer is None or auth.audience is None:
         return None
+    # What fetches its keys takes as long to import as a tenth of a worker, and most have no issuer.
+    from shipway.security import issuer as tokens  # noqa: PLC0415
+
     rules = TokenRules(
         issuer=auth.issuer,
         audience=auth.audience,
@@ -74,8 +80,8 @@ def _issuer(auth: AuthSettings) -> Issuer | None:
         claim=auth.claim,
         grants=read_grants(auth.scopes, setting="auth.scopes"),
     )
-    return Issuer(
-        IssuerOptions(
+    return tokens.Issuer(
+        tokens.IssuerOptions(
             rules=rules,
             jwks_url=auth.jwks_url or "",
             refresh_s=auth.refresh_s,

@@ -6,22 +6,22 @@ and where it goes. It serves processes that are a server's alone: the supervisor
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TextIO
-
-import structlog
-from structlog.typing import EventDict, WrappedLogger
 
 from shipway.security.keys import without_secrets
 
 _log = logging.getLogger(__name__)
 _QUIET = ("alembic", "asyncio", "httpx", "uvicorn")
 """Loggers of libraries that tell of every start and request; only their warnings are kept."""
+_OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "taskName"}
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def configured_logs(process: str, *, stream: TextIO | None = None) -> Iterator[N
     are logged as well. At the end of the block all is as it was before.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_formatter(process))
+    handler.setFormatter(_JsonLines(process))
     root = logging.getLogger()
     before = (root.handlers, root.level, sys.excepthook, threading.excepthook)
     levels = {name: logging.getLogger(name).level for name in _QUIET}
@@ -52,32 +52,30 @@ def configured_logs(process: str, *, stream: TextIO | None = None) -> Iterator[N
             logging.getLogger(name).setLevel(level)
 
 
-def _formatter(process: str) -> logging.Formatter:
-    def tell_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {**event, "process": process}
+class _JsonLines(logging.Formatter):
+    """A record as one line of ASCII: when, what, who, and the fields that it was given."""
 
-    return structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[
-            structlog.stdlib.ExtraAdder(),
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-        ],
-        processors=[
-            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-            tell_process,
-            structlog.processors.format_exc_info,
-            _keep_secrets,
-            structlog.processors.JSONRenderer(sort_keys=True),
-        ],
-    )
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
 
-
-def _keep_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    return {
-        name: without_secrets(value) if isinstance(value, str) else value
-        for name, value in event.items()
-    }
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        told = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+        told |= {
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "process": self._process,
+            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        kept = {
+            name: without_secrets(value) if isinstance(value, str) else value
+            for name, value in told.items()
+        }
+        return json.dumps(kept, sort_keys=True, default=repr)
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,10 +18,12 @@ from shipway.domain.times import Clock, system_clock
 from shipway.errors import EnvironmentFailure, MalformedRequest, NotAuthenticated
 from shipway.security.callers import ANONYMOUS, Caller, authorise
 from shipway.security.certificates import PeerCertificate, Principals
-from shipway.security.issuer import Issuer, Known
 from shipway.security.keys import KeyRecord, KeyRing, caller_of
 from shipway.security.policy import Scope
 from shipway.security.rates import Rates
+
+if TYPE_CHECKING:
+    from shipway.security.issuer import Issuer, Known
 
 OPEN_PATHS = frozenset(
     {

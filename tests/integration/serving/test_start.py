@@ -116,6 +116,8 @@ def test_a_start_waits_for_no_library_in_vain() -> None:
     """What begins a server, and what its workers come from, import only what they use."""
     begins = loaded("import shipway.api.serve")
     assert begins.isdisjoint({"numpy", "polars", "alembic", "scipy", "onnxruntime", "httpx"})
+    assert begins.isdisjoint({"rich", "shipway.security.issuer", "joserfc"})
     forks = loaded("import shipway.bootstrap.zygote")
     assert {"uvloop", "numpy", "sqlalchemy"} <= forks
     assert forks.isdisjoint({"polars", "alembic", "scipy", "litestar", "uvicorn", "httptools"})
+    assert forks.isdisjoint({"rich", "http.client", "shipway.security.issuer", "joserfc"})
