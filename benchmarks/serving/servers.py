@@ -16,7 +16,6 @@ from pathlib import Path
 
 from benchmarks.serving.faults import Unmeasured
 from benchmarks.serving.load import cores, on_core
-
 from shipway.serving.heir import NAME as HEIR
 
 _START_TIMEOUT_S = 60.0

@@ -59,6 +59,7 @@ def test_slow_clients(tmp_path: Path, data: bytes, begin: int) -> None:
             every_s=sized(0.05, 0.5),
             give_up_s=sized(40.0, 15.0),
         )
+    print(siege, f"{traffic.answered} good requests, {len(traffic.errors)} errors")  # noqa: T201
     assert siege.cut == connections, siege
     assert not traffic.errors
     assert traffic.answered
@@ -67,5 +68,6 @@ def test_slow_clients(tmp_path: Path, data: bytes, begin: int) -> None:
 def test_fuzzing(server: Running) -> None:
     """Mutated requests are answered by what they are; none hangs, crashes or is our fault."""
     told = fuzz(server.port, seed=20, count=sized(3000, 200_000))
+    print(dict(told))  # noqa: T201
     assert len(told) > 8, told
     assert is_well(server.port)
