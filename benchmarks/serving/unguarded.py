@@ -112,6 +112,9 @@ class _Nowhere(Histogram):
     def __init__(self) -> None:
         pass
 
+    def observe(self, value: float) -> None:
+        pass
+
     def observe_all(self, values: Sequence[float]) -> None:
         pass
 

@@ -109,6 +109,13 @@ class TestUnguarded:
         for module, name, replacement in unguarded.EXCHANGED:
             assert issubclass(replacement, getattr(module, name))
 
+    def test_nothing_of_a_counter_is_left(self) -> None:
+        """What the worker calls of one that is exchanged must not meet what it was made from."""
+        for stub in (unguarded._Nothing, unguarded._Nowhere):
+            (made_from,) = stub.__bases__
+            called = {name for name in vars(made_from) if not name.startswith("_")}
+            assert called <= vars(stub).keys()
+
 
 class TestTables:
     def test_other_servers_are_asked_for_features_only(self) -> None:
