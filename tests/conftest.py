@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.databases import Postgres, postgres_cluster, postgres_program
+from tests.objects import ObjectStorage, object_storage
 
 if TYPE_CHECKING:
     from tests.projects import Flights
@@ -19,21 +22,51 @@ settings.register_profile("steady", deadline=None, suppress_health_check=[Health
 settings.load_profile("steady")
 
 
+_PACKAGES = {"postgres": "postgresql"}
+
+
+def _found(program: str) -> str | None:
+    return postgres_program(program) if program == "postgres" else shutil.which(program)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs an absent program, naming it; under CI the absence is a failure."""
     for item in items:
         for marker in item.iter_markers("needs"):
             program = marker.args[0]
-            if shutil.which(program) is None and not os.environ.get("CI"):
-                reason = f"{program} is not installed: apt-get install {program}"
+            if _found(program) is None and not os.environ.get("CI"):
+                package = _PACKAGES.get(program, program)
+                reason = f"{program} is not installed: apt-get install {package}"
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)
 def _programs(request: pytest.FixtureRequest) -> None:
     for marker in request.node.iter_markers("needs"):
-        if shutil.which(marker.args[0]) is None:
+        if _found(marker.args[0]) is None:
             pytest.fail(f"{marker.args[0]} is not installed, and CI skips nothing")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; mark what uses it ``needs("postgres")``, and leave it running."""
+    with postgres_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStorage]:
+    """An S3 server; who stops it starts it again."""
+    with object_storage(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server
+
+
+@pytest.fixture
+def s3(objects: ObjectStorage, monkeypatch: pytest.MonkeyPatch) -> ObjectStorage:
+    """The same, with its address and credentials in the environment."""
+    for name, value in objects.environment.items():
+        monkeypatch.setenv(name, value)
+    return objects
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,7 @@
     └── EnvironmentFailure    the machine cannot do it now                 (exit 4, HTTP 503)
         ├── MissingPackage        an extra is not installed
         ├── StoreError            the store is locked, full, newer, or not writable
+        │   └── StoreUnavailable      its database or object storage does not answer now
         ├── PortInUse
         ├── ServerUnreachable
         ├── IssuerUnreachable     the keys that tokens are signed with are not here now
@@ -308,6 +309,12 @@ class StoreError(EnvironmentFailure):
     """The store cannot be opened or written: locked, full, read-only, or of a newer release."""
 
     code = "store.failed"
+
+
+class StoreUnavailable(StoreError):
+    """The database or the object storage of the store does not answer now; it may in a moment."""
+
+    code = "store.unavailable"
 
 
 class PortInUse(EnvironmentFailure):

@@ -4,25 +4,64 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.objects import ObjectStorage
 
 from shipway.domain.digests import digest_of
 from shipway.errors import IntegrityError
 from shipway.registry.local_blobs import LocalBlobs
+from shipway.registry.object_blobs import ObjectBlobs
 from shipway.registry.oci import Descriptor, image_descriptor
 from shipway.registry.ports import BlobStore
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], BlobStore]] = {"local": LocalBlobs}
 EMPTY = b""
 
 
-@pytest.fixture(params=list(IMPLEMENTATIONS))
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> BlobStore:
+@dataclass
+class Kept:
+    """A store, and how somebody changes what it keeps without asking it."""
+
+    blobs: BlobStore
+    damage: Callable[[str, bytes], object]
+
+
+def local(request: pytest.FixtureRequest) -> Kept:
+    """A folder."""
+    folder: Path = request.getfixturevalue("tmp_path") / "blobs"
+    inner = folder / "blobs" / "sha256"
+    return Kept(
+        LocalBlobs(folder),
+        lambda digest, content: (inner / digest.removeprefix("sha256:")).write_bytes(content),
+    )
+
+
+def s3(request: pytest.FixtureRequest) -> Kept:
+    """A prefix in a bucket of an S3 server."""
+    server: ObjectStorage = request.getfixturevalue("s3")
+    address = server.fresh()
+
+    def damage(digest: str, content: bytes) -> None:
+        key = f"blobs/sha256/{digest.removeprefix('sha256:')}"
+        server.request("PUT", server.key(address, key), content)
+
+    return Kept(ObjectBlobs(address), damage)
+
+
+@pytest.fixture(params=[local, s3])
+def kept(request: pytest.FixtureRequest) -> Kept:
     """An empty store of each implementation."""
-    return IMPLEMENTATIONS[request.param](tmp_path / "blobs")
+    made: Kept = request.param(request)
+    return made
+
+
+@pytest.fixture
+def blobs(kept: Kept) -> BlobStore:
+    """The store alone."""
+    return kept.blobs
 
 
 class TestBlobStore:
@@ -47,6 +86,15 @@ class TestBlobStore:
         """Putting nothing keeps nothing."""
         assert blobs.put([]) == ()
         assert list(blobs.digests()) == []
+
+    @pytest.mark.parametrize("content", [b"", b"0ne", b"longer than one"])
+    def test_damaged(self, kept: Kept, content: bytes) -> None:
+        """A copy that was damaged, of whatever size, is replaced when the content is put again."""
+        (digest,) = kept.blobs.put([b"one"])
+        kept.damage(digest, content)
+        kept.blobs.put([b"one"])
+        with kept.blobs.open(digest) as blob:
+            assert blob.read() == b"one"
 
     def test_has(self, blobs: BlobStore) -> None:
         """A store has what was put, and nothing else."""

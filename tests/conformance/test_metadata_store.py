@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy.exc import DBAPIError
+from tests.databases import Postgres
 from tests.stores import files, manifest
 
 from shipway.domain.digests import canonical_json, digest_of
+from shipway.errors import StoreError
 from shipway.registry.oci import image_bytes, image_descriptor
 from shipway.registry.ports import MetadataStore
 from shipway.registry.records import EndpointChange, Version
+from shipway.registry.sql.database import Database
 from shipway.registry.sql.migrate import migrate
+from shipway.registry.sql.postgres import PostgresDatabase
+from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
 from shipway.security.keys import issue
@@ -24,22 +30,31 @@ from shipway.security.keys import issue
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 
 
-def sqlite(folder: Path) -> MetadataStore:
-    """A store in a file."""
-    database = SqliteDatabase(folder / "metadata.sqlite3")
-    migrate(database, where="a test")
-    return SqlMetadata(database)
+def sqlite(request: pytest.FixtureRequest) -> Database:
+    """A database in a file."""
+    folder: Path = request.getfixturevalue("tmp_path")
+    return SqliteDatabase(folder / "metadata.sqlite3")
 
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], MetadataStore]] = {"sqlite": sqlite}
+def postgresql(request: pytest.FixtureRequest) -> Database:
+    """A database of a server."""
+    cluster: Postgres = request.getfixturevalue("postgres")
+    return PostgresDatabase(cluster.fresh())
 
 
-@pytest.fixture(params=list(IMPLEMENTATIONS))
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MetadataStore]:
-    """An empty store of each implementation."""
-    made = IMPLEMENTATIONS[request.param](tmp_path)
+@pytest.fixture(params=[sqlite, pytest.param(postgresql, marks=pytest.mark.needs("postgres"))])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of each implementation, its tables made."""
+    made: Database = request.param(request)
+    migrate(made, where="a test")
     yield made
     made.close()
+
+
+@pytest.fixture
+def store(database: Database) -> MetadataStore:
+    """An empty store in it."""
+    return SqlMetadata(database)
 
 
 def append(store: MetadataStore, seed: str, *, model: str = "fraud", by: str = "anna") -> Version:
@@ -108,6 +123,55 @@ class TestMetadataStore:
         for thread in threads:
             thread.join()
         assert [version.number for version in store.versions.list("fraud")] == list(range(1, 13))
+
+    def test_names_are_sorted_by_their_characters(self, store: MetadataStore) -> None:
+        """What is listed by name is in the order of its characters, whatever the language."""
+        names = ["ab", "a-c", "a_b", "a.d", "a0"]
+        for name in names:
+            append(store, "a", model=name)
+            described = msgspec.structs.replace(change(1, endpoint=name), model=name)
+            assert store.endpoints.append(described)
+        assert list(store.versions.models()) == sorted(names)
+        assert list(store.endpoints.names()) == sorted(names)
+
+    @pytest.mark.parametrize("table", ["versions", "endpoint_changes", "evidence"])
+    @pytest.mark.parametrize("how", ["UPDATE {} SET model = 'x'", "DELETE FROM {}"])
+    def test_history_cannot_be_changed(
+        self, store: MetadataStore, database: Database, table: str, how: str
+    ) -> None:
+        """The database itself refuses to change or remove what is history, whoever asks it to."""
+        append(store, "a")
+        store.endpoints.append(change(1))
+        store.evidence.append(
+            model="fraud", number=1, kind="gate", verdict="pass", body={}, now=NOW
+        )
+        with (
+            pytest.raises((StoreError, DBAPIError), match="append-only"),
+            database.writing() as connection,
+        ):
+            connection.exec_driver_sql(how.format(table))
+
+    def test_a_failed_write_leaves_nothing(self, store: MetadataStore, database: Database) -> None:
+        """What a transaction wrote before it failed is gone, and the next writer gets its turn."""
+
+        def fail() -> None:
+            with database.writing() as connection:
+                raise_revision(connection)
+                raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            fail()
+        assert store.revision() == 0
+        append(store, "a")
+
+    def test_a_reader_sees_one_state(self, store: MetadataStore, database: Database) -> None:
+        """Within one reading nothing changes, and it holds up no writer."""
+        count = "SELECT count(*) FROM versions"
+        with database.reading() as connection:
+            before = connection.exec_driver_sql(count).scalar_one()
+            append(store, "a")
+            assert connection.exec_driver_sql(count).scalar_one() == before
+        assert store.versions.models() == {"fraud": 1}
 
     def test_images(self, store: MetadataStore) -> None:
         """The images are listed by model and number with a name to find them by."""

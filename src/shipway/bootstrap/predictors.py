@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from shipway.contract import odcs
 from shipway.contract.schema import Contract
@@ -17,6 +18,13 @@ from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 
 CONTRACT_IN_VERSION = "contract.yaml"
 SETTINGS_IN_VERSION = "shipway.toml"
+
+
+class VersionFiles(Protocol):
+    """Who has the files of versions, verified: a registry, or its cache alone."""
+
+    def open_files(self, version: Version) -> Mapping[str, Path]:
+        """The files of *version* on disk by their path in the manifest, verified just now."""
 
 
 class NoEvents:
@@ -38,7 +46,7 @@ def contract_of(registry: Registry, version: Version) -> Contract:
 
 
 def predictor_of(
-    registry: Registry,
+    files_of: VersionFiles,
     version: Version,
     *,
     sink: EventSink | None = None,
@@ -49,7 +57,7 @@ def predictor_of(
     Raises :class:`~shipway.errors.IntegrityError` for a changed file and
     :class:`~shipway.errors.ModelError` for one that does not load.
     """
-    files = registry.open_files(version)
+    files = files_of.open_files(version)
     served = served_version(
         version.manifest,
         contract_in(files, version.ref),

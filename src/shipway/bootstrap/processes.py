@@ -2,7 +2,8 @@
 
 The supervisor starts ``python -P -m shipway.bootstrap.zygote`` with one JSON argument, and has
 workers and the control process forked from it; where that cannot be, ``….worker`` and ``….control``
-are started with the same argument. Nothing secret is in it, nor in their environment. ``-P`` keeps
+are started with the same argument. Nothing secret is in it. Of secrets their environment has only
+what opens a store that is not in its folder; trials and models' own code have none. ``-P`` keeps
 the working folder out of the import path: a ``queue.py`` that lies there is the user's, and not to
 be run by a server.
 """
@@ -24,6 +25,7 @@ from shipway.config.auth import AuthSettings
 from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.runtimes.port import ProcessLimits
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
@@ -33,15 +35,21 @@ from shipway.serving.tls import TlsFiles
 
 _log = logging.getLogger(__name__)
 _NOT_FOR_CHILDREN = frozenset(
-    {"SHIPWAY_KEY", "SHIPWAY_ALERTS__WEBHOOK", "SHIPWAY_CLIENT_CERTIFICATE"}
+    {
+        "SHIPWAY_KEY",
+        "SHIPWAY_ALERTS__WEBHOOK",
+        "SHIPWAY_CLIENT_CERTIFICATE",
+        "SHIPWAY_STORE__URL",
+    }
 )
-"""What only a client, or whoever sends alerts, has to know."""
+"""What only a client, or whoever sends alerts, has to know, and what is told another way."""
 
 
 class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a child process needs to know; folders are absolute."""
 
     home: str
+    addresses: Addresses = IN_FOLDER
     model: str
     serve: ServeSettings
     auth: AuthSettings = AuthSettings()
@@ -86,6 +94,7 @@ def server_plan(
     serve: ServeSettings,
     *,
     auth: AuthSettings | None = None,
+    addresses: Addresses = IN_FOLDER,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -101,6 +110,7 @@ def server_plan(
     auth = auth or AuthSettings()
     plan = ProcessPlan(
         home=str(home.resolve()),
+        addresses=addresses.told,
         model=model,
         serve=serve,
         auth=auth,
@@ -127,6 +137,7 @@ def server_plan(
         environment={
             **_threads(share),
             **{k: v for k, v in environ.items() if k not in _NOT_FOR_CHILDREN},
+            **({"PGPASSWORD": password} if (password := addresses.password) else {}),
         },
     )
 

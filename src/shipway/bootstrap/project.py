@@ -17,6 +17,7 @@ from shipway.contract import odcs
 from shipway.contract.schema import Contract
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import ContractError, DataError, UnreadableTable
+from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 
@@ -57,6 +58,12 @@ class Project:
         return self.folder / self.settings.store.home
 
     @property
+    def addresses(self) -> Addresses:
+        """Where the parts of the store are that are not in its folder."""
+        store = self.settings.store
+        return Addresses(records=store.url, blobs=store.blobs)
+
+    @property
     def contract_path(self) -> Path:
         """Where the contract is kept."""
         return self.folder / CONTRACT_FILE
@@ -64,7 +71,7 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry in the store, opened at first use."""
-        return open_registry(self.home)
+        return open_registry(self.home, self.addresses)
 
     @cached_property
     def contract(self) -> Contract:

@@ -2,48 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from shipway.bootstrap.keys import all_keys, read_keys_file
+from shipway.bootstrap.fetching import FetchedTrial
+from shipway.bootstrap.keys import read_keys_file, with_mounted
+from shipway.bootstrap.memory import Known, Memory, memory_of
 from shipway.bootstrap.predictors import contract_in, served_version
-from shipway.bootstrap.trials import Trials, VersionTrial, opponent
-from shipway.errors import NotFoundError
+from shipway.bootstrap.trials import Trials, opponent
+from shipway.errors import IntegrityError, NotFoundError, StoreUnavailable
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import open_current
 from shipway.registry.records import EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
-from shipway.serving.routing import LoadedVersion, RoutingState
+from shipway.serving.routing import LoadedVersion, RoutingState, Trial
+
+_REMEMBERED = 0
+"""The revision of what was remembered: a store in which anything is live has a higher one."""
 
 
 @dataclass(slots=True)
 class RegistryRouting:
-    """A routing source over a registry, with keys added; ``threads`` are for one prediction."""
+    """A routing source over a registry, with keys added; ``threads`` are for one prediction.
+
+    *memory* is of what a store elsewhere said last. If the store does not answer at the start,
+    that is told instead, once.
+    """
 
     registry: Registry
     trials: Trials
     extra_keys: tuple[KeyRecord, ...] = ()
     threads: int = 1
+    memory: Memory | None = None
+    _answered: bool = False
+    _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key."""
-        return self.registry.revision()
+        try:
+            return self.registry.revision()
+        except StoreUnavailable:
+            if self._known() is None:
+                raise
+            return _REMEMBERED
 
     def state(self) -> RoutingState:
         """The endpoints and the keys, as of one revision."""
-        return RoutingState(
-            revision=self.registry.revision(),
-            endpoints=tuple(self.registry.endpoints()),
-            keys=all_keys(self.registry, self.extra_keys),
-        )
+        try:
+            revision = self.registry.revision()
+            endpoints, keys = self.registry.endpoints(), self.registry.keys()
+            self._keep(endpoints, keys)
+        except StoreUnavailable:
+            if (known := self._known()) is None:
+                raise
+            revision, endpoints, keys = _REMEMBERED, known.endpoints, known.keys
+            self._versions |= {(one.model, one.number): one for one in known.versions}
+        self._answered = True
+        keys = with_mounted(keys, self.extra_keys)
+        return RoutingState(revision=revision, endpoints=endpoints, keys=keys)
 
-    def trial(self, endpoint: EndpointState) -> VersionTrial:
+    def trial(self, endpoint: EndpointState) -> Trial:
         """The trial of the live version of *endpoint*, begun or remembered."""
         version = self._live(endpoint)
         against = opponent(self.registry, endpoint.endpoint, version, before=endpoint.sequence)
-        return self.trials.begin(version, against=against)
+        return FetchedTrial(
+            lambda: self.registry.open_files(version),
+            lambda: self.trials.begin(version, against=against),
+        )
 
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """The live version of *endpoint*, every byte verified, its model loaded."""
@@ -68,7 +98,24 @@ class RegistryRouting:
                 f"nothing is live on {endpoint.endpoint!r}",
                 next_step="promote a version: `shipway promote`",
             )
-        return self.registry.version(endpoint.model, endpoint.live)
+        key = endpoint.model, endpoint.live
+        if key not in self._versions:
+            self._versions[key] = self.registry.version(*key)
+        return self._versions[key]
+
+    def _known(self) -> Known | None:
+        """What is to be told in the place of a store that is away, if nothing was told yet."""
+        return None if self._answered or self.memory is None else self.memory.read()
+
+    def _keep(self, endpoints: Sequence[EndpointState], keys: Sequence[KeyRecord]) -> None:
+        """Remember what the store says, as far as its versions can be read."""
+        if self.memory is None:
+            return
+        versions = []
+        for state in endpoints:
+            with suppress(NotFoundError, IntegrityError):
+                versions.append(self._live(state))
+        self.memory.keep(endpoints, versions, keys)
 
     def close(self) -> None:
         """Close the registry."""
@@ -79,9 +126,16 @@ def open_routing(
     home: Path,
     keys_file: Path | None,
     *,
+    addresses: Addresses = IN_FOLDER,
     threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
     keys = tuple(read_keys_file(keys_file))
-    return RegistryRouting(open_current(home), Trials(home, limits), keys, threads)
+    return RegistryRouting(
+        open_current(home, addresses),
+        Trials(home, limits),
+        keys,
+        threads,
+        memory_of(home, addresses),
+    )

@@ -1,7 +1,8 @@
 """The process of a trial: ``python -P -m shipway.bootstrap.trial``, started by ``trials`` alone.
 
 It verifies, loads and warms up one version as a worker would, and reports how that went in one
-JSON document. Whatever the version does to its process, it does here, where nobody is served.
+JSON document. Whatever the version does to its process, it does here, where nobody is served. It
+is given the version and finds its files in the cache: nothing here could open the store.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import msgspec
 from shipway.bootstrap.predictors import predictor_of
 from shipway.errors import PredictionFailed, Problem, ShipwayError
 from shipway.inference.predictor import Pace
-from shipway.registry.current import open_current
+from shipway.registry.current import cache_of
+from shipway.registry.records import Version
 from shipway.runtimes.confinement import confine
 from shipway.runtimes.port import ProcessLimits
 
@@ -28,8 +30,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be tried out, and what is granted to it."""
 
     home: str
-    model: str
-    number: int
+    version: Version
     limits: ProcessLimits
 
 
@@ -54,9 +55,10 @@ class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def main() -> int:
-    """Try out what the first argument says, and report to the descriptor in the second."""
-    order = msgspec.json.decode(sys.argv[1], type=TrialOrder)
-    report_to, watched = int(sys.argv[2]), int(sys.argv[3])
+    """Try out what the first descriptor says, and report to the second."""
+    ordered, report_to, watched = map(int, sys.argv[1:4])
+    with os.fdopen(ordered, "rb") as file:
+        order = msgspec.json.decode(file.read(), type=TrialOrder)
     confine(watched, memory_bytes=order.limits.memory_bytes)
     report = _try(order)
     with os.fdopen(report_to, "wb") as file:
@@ -65,12 +67,11 @@ def main() -> int:
 
 
 def _try(order: TrialOrder) -> TrialReport:
-    ref = f"{order.model}@{order.number}"
+    ref = order.version.ref
     try:
-        with open_current(Path(order.home)) as registry:
-            version = registry.version(order.model, order.number)
-            with closing(predictor_of(registry, version, limits=order.limits)) as predictor:
-                return TrialReport(pace=predictor.warm_up())
+        cache = cache_of(Path(order.home))
+        with closing(predictor_of(cache, order.version, limits=order.limits)) as predictor:
+            return TrialReport(pace=predictor.warm_up())
     except ShipwayError as error:
         return TrialReport.of_error(error)
     except Exception as error:  # an outermost loop: a model's library may raise anything

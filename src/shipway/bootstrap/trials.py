@@ -48,7 +48,7 @@ class _Ended(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """The trials of the versions in the store *home*, with the variables of *environ*."""
+    """The trials of the versions in the cache of *home*, with the variables of *environ*."""
 
     home: Path
     limits: ProcessLimits
@@ -205,20 +205,19 @@ class _Process:
         self._version = version
         self._limits = trials.limits
         self._until = time.monotonic() + trials.limits.load_timeout_s
-        order = TrialOrder(
-            home=str(trials.home.absolute()),
-            model=version.model,
-            number=version.number,
-            limits=trials.limits,
-        )
+        order = TrialOrder(home=str(trials.home.absolute()), version=version, limits=trials.limits)
         environ = trials.environ
         kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
-        with _pipe() as (reported, report_to), _pipe() as (printed, output):
+        with (
+            _sealed(msgspec.json.encode(order)) as ordered,
+            _pipe() as (reported, report_to),
+            _pipe() as (printed, output),
+        ):
             command = (sys.executable, "-P", "-m", "shipway.bootstrap.trial")
             self._confined: Confined = start(
-                [*command, msgspec.json.encode(order).decode(), str(report_to)],
+                [*command, str(ordered), str(report_to)],
                 environment=clean_environment(environ, **kept),
-                pass_fds=(report_to,),
+                pass_fds=(ordered, report_to),
                 output=output,
             )
             self._reported, self._printed = os.dup(reported), os.dup(printed)
@@ -334,6 +333,18 @@ def _available(descriptor: int, most: int) -> Iterator[bytes]:
         while most > 0 and (part := os.read(descriptor, min(most, 65536))):
             most -= len(part)
             yield part
+
+
+@contextmanager
+def _sealed(content: bytes) -> Iterator[int]:
+    """A descriptor to read *content* from, however long it is."""
+    descriptor = os.memfd_create("order")
+    try:
+        os.write(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

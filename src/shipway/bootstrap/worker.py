@@ -32,6 +32,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             open_source=lambda: open_routing(
                 plan.home_path,
                 plan.keys_file,
+                addresses=plan.addresses,
                 threads=plan.serve.threads,
                 limits=plan.process_limits,
             ),

@@ -48,7 +48,7 @@ def main() -> int:
 def _preload(plan: ProcessPlan) -> None:
     """Import what the live versions need. Whatever is wrong with them, a worker will tell."""
     try:
-        with open_current(plan.home_path) as registry:
+        with open_current(plan.home_path, plan.addresses) as registry:
             states = [state for state in registry.endpoints() if state.live is not None]
             formats = {
                 registry.version(state.model, state.live or 0).manifest.spec.format

@@ -11,6 +11,7 @@ import msgspec
 
 from shipway.config.draft import Draft
 from shipway.config.schema import Entry
+from shipway.config.secrets import SECRETS
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -32,7 +33,8 @@ def accept(entry: Entry, raw: Any, where: str, draft: Draft) -> Any:
         msgspec.convert(raw, entry.plain)
     except msgspec.ValidationError:
         hint = f"allowed is {entry.allowed}"
-        message = f"{entry.name} must be {_article(entry.kind)}, not {noun(raw)}"
+        told = "what it is" if entry.name in SECRETS else noun(raw)
+        message = f"{entry.name} must be {_article(entry.kind)}, not {told}"
         draft.complain("wrong-type", message, where, hint)
         return REFUSED
     try:
@@ -44,7 +46,8 @@ def accept(entry: Entry, raw: Any, where: str, draft: Draft) -> Any:
         return value
     guess = did_you_mean(str(raw), entry.choices)
     hint = f"{guess} Allowed is {entry.allowed}" if guess else f"allowed is {entry.allowed}"
-    draft.complain("not-allowed", f"{entry.name} is {_shown(raw)}", where, hint)
+    told = "no such address" if entry.name in SECRETS else _shown(raw)
+    draft.complain("not-allowed", f"{entry.name} is {told}", where, hint)
     return REFUSED
 
 

@@ -7,7 +7,8 @@ already complained of, so that one mistake gives one message.
 from __future__ import annotations
 
 from shipway.config.accept import did_you_mean
-from shipway.config.draft import Draft, Said
+from shipway.config.addresses import parts_of, password_of
+from shipway.config.draft import Draft, Origin, Said
 from shipway.config.schema import REPEATED, entries
 from shipway.config.settings import COST_TASKS
 from shipway.domain.metrics import METRICS, Metric, Source, Task
@@ -38,6 +39,7 @@ def check_consistency(draft: Draft) -> None:
         _check_objective(index, objective, draft)
         _check_repeated(objective, seen, draft)
     _check_serve(draft)
+    _check_store(draft)
     _check_auth(draft)
     _check_retrain(draft)
 
@@ -266,6 +268,22 @@ def _check_auth(draft: Draft) -> None:
         if twice:
             message = f"{name} says twice what {twice[0]} may"
             draft.complain("contradiction", message, draft.where(name), "write it once")
+
+
+def _check_store(draft: Draft) -> None:
+    """A password is for the environment alone: the file is shared, a command line is seen."""
+    said = draft.values.get("store.url")
+    if said is None or not said.value:
+        return
+    if parts_of(said.value) is None:
+        hint = "write signs like / : @ # ? of a password as %2F %3A %40 %23 %3F"
+        draft.complain("not-allowed", "store.url cannot be read as an address", said.where, hint)
+    elif password_of(said.value) is not None and said.origin is not Origin.ENVIRONMENT:
+        hint = "take it out, and set PGPASSWORD or the whole address in SHIPWAY_STORE__URL"
+        draft.complain("secret-shown", "store.url has a password in it", said.where, hint)
+    elif "password=" in said.value.partition("?")[2]:
+        hint = "set PGPASSWORD instead"
+        draft.complain("secret-shown", "store.url has a password in its query", said.where, hint)
 
 
 def _check_retrain(draft: Draft) -> None:

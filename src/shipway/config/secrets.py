@@ -1,6 +1,7 @@
 """Settings that open a door: shown in part, and never kept with a version.
 
-Whoever knows the address of a chat's webhook can write into that chat.
+Whoever knows the address of a chat's webhook can write into that chat, and the address of a
+database may have a password in it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-SECRETS = frozenset({"alerts.webhook"})
-"""The settings that are secret, by name."""
+from shipway.config.addresses import HIDDEN, without_password
 
-_HIDDEN = "***"
+SECRETS = frozenset({"alerts.webhook", "store.url"})
+"""The settings that are secret, by name."""
 
 
 def shown(name: str, value: Any) -> Any:
@@ -23,8 +24,10 @@ def shown(name: str, value: Any) -> Any:
     """
     if name not in SECRETS or not value:
         return value
+    if name == "store.url":
+        return without_password(str(value))
     parts = urlsplit(str(value))
-    return f"{parts.scheme}://{parts.hostname or ''}/{_HIDDEN}"
+    return f"{parts.scheme}://{parts.hostname or ''}/{HIDDEN}"
 
 
 def command_without_secrets(words: Sequence[str]) -> tuple[str, ...]:
@@ -42,4 +45,4 @@ def _told(word: str) -> str:
     if start == "--set":  # --set=alerts.webhook=…
         inner = word.partition("=")[2].partition("=")[0]
         name, more = (f"{start}={inner}", "=") if inner in SECRETS else ("", "")
-    return f"{name}{more}{_HIDDEN}" if name and more else word
+    return f"{name}{more}{HIDDEN}" if name and more else word

@@ -31,6 +31,11 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 Confidence = Annotated[float, Meta(ge=0.5, le=0.999)]
 Address = Annotated[str, Meta(pattern=r"^https?://[^\s/]+")]
 
+Database = Annotated[str, Meta(pattern=r"^$|^postgres(ql)?://[^\s]+$")]
+ObjectPrefix = Annotated[
+    str, Meta(pattern=r"^$|^(s3a?|gs|azure|az|adl|abfss?)://[^\s/@?#]+[^\s@?#]*$")
+]
+
 _ADVANCED = {"advanced": True}
 _ADDRESS = {"allowed": "an address beginning with http:// or https://"}
 
@@ -389,6 +394,30 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     home: Annotated[
         Text, Meta(description="the folder of the store, relative to the folder of this file")
     ] = ".shipway"
+    url: Annotated[
+        Database,
+        Meta(
+            description="the PostgreSQL database of versions, evidence, endpoints and keys; its"
+            " password stands in `PGPASSWORD`, or in this variable",
+            extra={
+                **_ADVANCED,
+                "allowed": "an address like postgresql://user@host/database",
+                "default": "a file of SQLite in the folder",
+            },
+        ),
+    ] = ""
+    blobs: Annotated[
+        ObjectPrefix,
+        Meta(
+            description="the bucket and prefix of the versions' files; credentials stand in the"
+            " variables of the cloud's own tools",
+            extra={
+                **_ADVANCED,
+                "allowed": "an address beginning with s3://, gs:// or az://",
+                "default": "in the folder",
+            },
+        ),
+    ] = ""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,13 +27,13 @@ _BLOCKED = "restore the blob or publish again; the version stays blocked until t
 
 
 class VersionCache:
-    """The folders in *folder*, filled from *blobs*."""
+    """The folders in *folder*, filled from *blobs*; without these there is what there is."""
 
-    def __init__(self, folder: Path, blobs: BlobStore) -> None:
+    def __init__(self, folder: Path, blobs: BlobStore | None = None) -> None:
         self._folder = folder
         self._blobs = blobs
 
-    def files(self, version: Version) -> dict[str, Path]:
+    def open_files(self, version: Version) -> dict[str, Path]:
         """The files of *version* on disk, by their path in the manifest, each verified just now.
 
         Raises :class:`~shipway.errors.DigestMismatch`, which names version and file, if the
@@ -50,18 +50,23 @@ class VersionCache:
             )
         target = self._folder / hex_of(version.digest)
         if not _intact(target, entries):
+            if self._blobs is None:
+                raise IntegrityError(
+                    f"{version.ref}: its files are not in {self._folder}",
+                    next_step="begin again once the store answers",
+                )
             with storing(self._folder):
                 private_folder(self._folder)
                 with locked(self._folder / "lock"):
                     if not _intact(target, entries):
-                        self._fill(target, version)
+                        self._fill(target, version, self._blobs)
         return {entry.path: target / entry.path for entry in entries}
 
-    def _fill(self, target: Path, version: Version) -> None:
+    def _fill(self, target: Path, version: Version, blobs: BlobStore) -> None:
         fresh = self._folder / f"new-{new_id()}"
         try:
             private_folder(fresh)
-            self._write(fresh, version)
+            _write(fresh, version, blobs)
             if os.path.lexists(target):
                 aside = self._folder / f"old-{new_id()}"
                 target.rename(aside)
@@ -70,25 +75,26 @@ class VersionCache:
         finally:
             _remove(fresh)
 
-    def _write(self, folder: Path, version: Version) -> None:
-        problems = []
-        for entry in version.manifest.files:
-            with self._blobs.open(entry.digest) as blob:
-                content = blob.read()
-            found = f"sha256:{hashlib.sha256(content).hexdigest()}"
-            if found == entry.digest:
-                private_folder((folder / entry.path).parent)
-                # Not synced: what a power cut takes, the next verification finds missing.
-                write_new(folder / entry.path, content, sync=False)
-            else:
-                message = f"expected {entry.digest}, got {found}"
-                problems.append(Problem(DigestMismatch.code, message, where=entry.path))
-        if problems:
-            names = ", ".join(problem.where for problem in problems)
-            verb = "differ from their" if len(problems) > 1 else "differs from its"
-            raise DigestMismatch(
-                f"{version.ref}: {names} {verb} manifest", next_step=_BLOCKED, problems=problems
-            )
+
+def _write(folder: Path, version: Version, blobs: BlobStore) -> None:
+    problems = []
+    for entry in version.manifest.files:
+        with blobs.open(entry.digest) as blob:
+            content = blob.read()
+        found = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if found == entry.digest:
+            private_folder((folder / entry.path).parent)
+            # Not synced: what a power cut takes, the next verification finds missing.
+            write_new(folder / entry.path, content, sync=False)
+        else:
+            message = f"expected {entry.digest}, got {found}"
+            problems.append(Problem(DigestMismatch.code, message, where=entry.path))
+    if problems:
+        names = ", ".join(problem.where for problem in problems)
+        verb = "differ from their" if len(problems) > 1 else "differs from its"
+        raise DigestMismatch(
+            f"{version.ref}: {names} {verb} manifest", next_step=_BLOCKED, problems=problems
+        )
 
 
 def _intact(target: Path, entries: tuple[FileEntry, ...]) -> bool:

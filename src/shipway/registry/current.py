@@ -1,18 +1,26 @@
 """Opens a store that is of this release already, as the processes of a server do.
 
 They start often and in a hurry, after ``serve`` has brought the store up to date, and need not
-load what makes and changes tables.
+load what makes and changes tables. They start as well while a database elsewhere is away: it is
+asked for its schema when it first answers.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from shipway.errors import StoreError
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.cache import VersionCache
 from shipway.registry.local_blobs import LocalBlobs
+from shipway.registry.object_blobs import ObjectBlobs
 from shipway.registry.registry import Registry
+from shipway.registry.sql.database import Database
+from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
@@ -22,36 +30,94 @@ BLOBS_FOLDER = "blobs"
 CACHE_FOLDER = "cache"
 
 
-def open_current(home: Path) -> Registry:
+def open_current(home: Path, addresses: Addresses = IN_FOLDER) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
     Raises :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
-    release; :func:`~shipway.registry.opening.open_registry` brings up an older one.
+    release; :func:`~shipway.registry.opening.open_registry` brings up an older one. One whose
+    records are at an address is not asked before its first use, and raises then.
     """
     home = home.absolute()
-    if not (home / METADATA_FILE).is_file():  # opening would make one
-        raise _not_current(home, None)
-    with ExitStack() as opened:
-        database = SqliteDatabase(home / METADATA_FILE)
-        opened.callback(database.close)
-        with database.reading() as connection:
-            schema = schema_of(connection)
+    where = addresses.told.records or str(home)
+
+    def check(connection: Connection) -> None:
+        schema = schema_of(connection)
         if schema != HEAD:
-            raise _not_current(home, schema)
-        registry = registry_on(database, home)
+            raise _not_current(where, schema)
+
+    if not addresses.records and not (home / METADATA_FILE).is_file():  # opening would make one
+        raise _not_current(where, None)
+    with ExitStack() as opened:
+        database: Database = database_of(home, addresses)
+        opened.callback(database.close)
+        if addresses.records:
+            database = _CheckedAtFirst(database, check)
+        else:
+            with database.reading() as connection:
+                check(connection)
+        registry = registry_on(database, home, addresses)
         opened.pop_all()
     return registry
 
 
-def registry_on(database: SqliteDatabase, home: Path) -> Registry:
+def database_of(home: Path, addresses: Addresses) -> Database:
+    """The database of the store's records; a file is made if it is not there."""
+    if addresses.records:
+        return PostgresDatabase(addresses.records)
+    return SqliteDatabase(home / METADATA_FILE)
+
+
+def blobs_of(home: Path, addresses: Addresses) -> LocalBlobs | ObjectBlobs:
+    """Where the store's blobs are."""
+    return ObjectBlobs(addresses.blobs) if addresses.blobs else LocalBlobs(home / BLOBS_FOLDER)
+
+
+def cache_of(home: Path) -> VersionCache:
+    """The versions that lie in the store folder *home*, verified, whatever else is away."""
+    return VersionCache(home / CACHE_FOLDER)
+
+
+def registry_on(database: Database, home: Path, addresses: Addresses) -> Registry:
     """The registry of the store folder *home* over its *database*, which it will close."""
-    blobs = LocalBlobs(home / BLOBS_FOLDER)
+    blobs = blobs_of(home, addresses)
     cache = VersionCache(home / CACHE_FOLDER, blobs)
     return Registry(SqlMetadata(database), blobs, cache)
 
 
-def _not_current(home: Path, schema: str | None) -> StoreError:
+class _CheckedAtFirst:
+    """A database that is checked in its first transaction, for it may be away before."""
+
+    def __init__(self, database: Database, check: Callable[[Connection], None]) -> None:
+        self._database = database
+        self._check = check
+        self._checked = False
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """See the port."""
+        with self._database.reading() as connection:
+            self._look(connection)
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """See the port."""
+        with self._database.writing() as connection:
+            self._look(connection)
+            yield connection
+
+    def close(self) -> None:
+        """See the port."""
+        self._database.close()
+
+    def _look(self, connection: Connection) -> None:
+        if not self._checked:
+            self._check(connection)
+            self._checked = True
+
+
+def _not_current(where: str, schema: str | None) -> StoreError:
     return StoreError(
-        f"the store in {home} is of schema {schema or 'none'} and not of {HEAD}",
+        f"the store in {where} is of schema {schema or 'none'} and not of {HEAD}",
         next_step="any command that uses the store brings it up: run `shipway versions`",
     )

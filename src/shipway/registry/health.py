@@ -13,11 +13,12 @@ import msgspec
 
 from shipway.domain.digests import digest_of
 from shipway.errors import ShipwayError
-from shipway.registry.current import BLOBS_FOLDER, METADATA_FILE
-from shipway.registry.local_blobs import LocalBlobs
+from shipway.registry.addresses import IN_FOLDER, Addresses
+from shipway.registry.current import METADATA_FILE, blobs_of, database_of
 from shipway.registry.oci import index_bytes
+from shipway.registry.ports import BlobStore
 from shipway.registry.sql.schema import HEAD, newer_store, schema_of
-from shipway.registry.sql.sqlite import SqliteDatabase, has_wal_race, quick_check
+from shipway.registry.sql.sqlite import has_wal_race, quick_check
 from shipway.registry.sql.store import SqlMetadata
 
 _LITTLE_SPACE_BYTES = 1 << 30
@@ -42,22 +43,30 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     next_step: str = ""
 
 
-def store_health(home: Path, *, thorough: bool = False) -> tuple[Finding, ...]:
+def store_health(
+    home: Path, addresses: Addresses = IN_FOLDER, *, thorough: bool = False
+) -> tuple[Finding, ...]:
     """What there is to say about the store in *home*, each thing that was looked at once.
 
     With *thorough* every blob is read and hashed; without, only looked for.
     """
     home = home.absolute()
-    findings = [sqlite_finding(sqlite3.sqlite_version_info)]
-    if not (home / METADATA_FILE).is_file():
-        message, step = f"there is no store in {home} yet", "begin one with `shipway init`"
-        return (*findings, _found(Level.WARNING, "store.absent", message, step))
-    findings += [*_folder_findings(home), _file_finding(home / METADATA_FILE)]
-    if findings[-1].level is Level.OK:
-        try:
-            findings += _record_findings(home, thorough=thorough)
-        except ShipwayError as error:
-            findings.append(_found(Level.ERROR, error.code, error.message, error.next_step))
+    findings: list[Finding] = []
+    if not addresses.records:
+        findings.append(sqlite_finding(sqlite3.sqlite_version_info))
+        if not (home / METADATA_FILE).is_file():
+            message, step = f"there is no store in {home} yet", "begin one with `shipway init`"
+            return (*findings, _found(Level.WARNING, "store.absent", message, step))
+    if home.is_dir():
+        findings += _folder_findings(home)
+    if not addresses.records:
+        findings.append(_file_finding(home / METADATA_FILE))
+        if findings[-1].level is not Level.OK:
+            return tuple(findings)
+    try:
+        findings += _record_findings(home, addresses, thorough=thorough)
+    except ShipwayError as error:
+        findings.append(_found(Level.ERROR, error.code, error.message, error.next_step))
     return tuple(findings)
 
 
@@ -98,30 +107,33 @@ def _file_finding(path: Path) -> Finding:
     return _found(Level.ERROR, "store.records-damaged", f"{path} is damaged: {answer}", step)
 
 
-def _record_findings(home: Path, *, thorough: bool) -> Iterator[Finding]:
-    database = SqliteDatabase(home / METADATA_FILE)
+def _record_findings(home: Path, addresses: Addresses, *, thorough: bool) -> Iterator[Finding]:
+    where = addresses.told.records or str(home / METADATA_FILE)
+    database = database_of(home, addresses)
     store = SqlMetadata(database)
     try:
         with database.reading() as connection:
             schema = schema_of(connection)
+        if addresses.records:
+            yield _found(Level.OK, "store.records", f"{where} answers")
         if schema is not None and schema > HEAD:
-            raise newer_store(str(home / METADATA_FILE), schema)
+            raise newer_store(where, schema)
         if schema != HEAD:
             message = f"the store is of schema {schema or 'none'}, before {HEAD}"
             step = "the next command that opens it brings it up to date"
             yield _found(Level.WARNING, "store.older", message, step)
             return
-        yield from _blob_findings(store, LocalBlobs(home / BLOBS_FOLDER), thorough=thorough)
-        index = home / BLOBS_FOLDER / "index.json"
-        if not index.is_file() or index.read_bytes() != index_bytes(store.versions.images()):
-            message = f"{index} does not list every version"
-            step = "the next publish or opening writes it anew"
+        blobs = blobs_of(home, addresses)
+        yield from _blob_findings(store, blobs, thorough=thorough)
+        if blobs.read_index() != index_bytes(store.versions.images()):
+            message = f"the index.json of {blobs.where} does not list every version"
+            step = "the next publish writes it anew"
             yield _found(Level.WARNING, "store.index-stale", message, step)
     finally:
         store.close()
 
 
-def _blob_findings(store: SqlMetadata, blobs: LocalBlobs, *, thorough: bool) -> Iterator[Finding]:
+def _blob_findings(store: SqlMetadata, blobs: BlobStore, *, thorough: bool) -> Iterator[Finding]:
     count = 0
     for model in store.versions.models():
         for version in store.versions.list(model):
@@ -136,7 +148,7 @@ def _blob_findings(store: SqlMetadata, blobs: LocalBlobs, *, thorough: bool) -> 
     yield _found(Level.OK, "store.versions", message)
 
 
-def _blob_fault(blobs: LocalBlobs, digest: str, *, thorough: bool) -> str:
+def _blob_fault(blobs: BlobStore, digest: str, *, thorough: bool) -> str:
     if not blobs.has(digest):
         return "is missing from the store"
     if thorough:

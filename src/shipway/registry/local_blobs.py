@@ -106,6 +106,18 @@ class LocalBlobs:
                 with storing(self._index):
                     replace_file(self._index, content)
 
+    @property
+    def where(self) -> str:
+        """What errors and findings call it."""
+        return str(self._folder)
+
+    def read_index(self) -> bytes | None:
+        """The index as it stands, None without one."""
+        try:
+            return self._index.read_bytes()
+        except OSError:
+            return None
+
     def _path(self, digest: str) -> Path:
         return self._blobs / hex_of(digest)
 

@@ -7,21 +7,23 @@ from pathlib import Path
 
 from shipway.durable import private_folder, storing
 from shipway.errors import NotFoundError
-from shipway.registry.current import METADATA_FILE, registry_on
+from shipway.registry.addresses import IN_FOLDER, Addresses
+from shipway.registry.current import METADATA_FILE, database_of, registry_on
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
-from shipway.registry.sql.sqlite import SqliteDatabase
 
 
-def open_registry(home: Path, *, create: bool = True) -> Registry:
+def open_registry(home: Path, addresses: Addresses = IN_FOLDER, *, create: bool = True) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    Without *create*, a folder that holds no store is a NotFoundError and stays as it is. Raises
-    :class:`~shipway.errors.StoreError` if the store cannot be opened or is of a newer release.
+    *addresses* say which parts of it are elsewhere. Without *create*, a folder that holds no
+    store is a NotFoundError and stays as it is. Raises :class:`~shipway.errors.StoreError` if
+    the store cannot be opened or is of a newer release, :class:`~shipway.errors.StoreUnavailable`
+    if a database elsewhere does not answer now.
     """
     home = home.absolute()
     database_file = home / METADATA_FILE
-    if not create and not database_file.exists():
+    if not create and not addresses.records and not database_file.exists():
         raise NotFoundError(
             f"there is no Shipway store in {home}",
             next_step="run this in the folder of the model, set SHIPWAY_HOME, "
@@ -30,10 +32,11 @@ def open_registry(home: Path, *, create: bool = True) -> Registry:
     with storing(home):
         private_folder(home)
     with ExitStack() as opened:
-        database = SqliteDatabase(database_file)
+        database = database_of(home, addresses)
         opened.callback(database.close)
-        migrate(database, where=str(database_file))
-        registry = registry_on(database, home)
-        registry.refresh_index()
+        migrate(database, where=addresses.told.records or str(database_file))
+        registry = registry_on(database, home, addresses)
+        if not addresses.blobs:
+            registry.refresh_index()
         opened.pop_all()
     return registry

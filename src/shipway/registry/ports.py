@@ -1,7 +1,7 @@
 """What the registry needs of a place to keep bytes and of a place to keep records.
 
 One conformance class a port in ``tests/conformance`` says what every implementation keeps:
-``local_blobs`` and ``sql`` do today, object storage and PostgreSQL can tomorrow.
+``local_blobs`` and ``object_blobs``, and ``sql`` over SQLite and over PostgreSQL.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class Registry:
         Raises :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
         bytes differ; a cached copy alone that is damaged is mended from the blobs.
         """
-        return self._cache.files(version)
+        return self._cache.open_files(version)
 
     def refresh_index(self) -> None:
         """Make the OCI layout's ``index.json`` list every version.

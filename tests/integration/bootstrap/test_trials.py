@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from tests.serving_rig import eventually
 from shipway.bootstrap.trials import Trials, VersionTrial, opponent
 from shipway.domain.model import ModelSpec
 from shipway.domain.objectives import Objective
-from shipway.errors import DigestMismatch, ModelFileError, TrialFailed
+from shipway.errors import DigestMismatch, IntegrityError, ModelFileError, TrialFailed
 from shipway.inference.predictor import Pace
 from shipway.registry.entries import file_entries
 from shipway.registry.opening import open_registry
@@ -54,7 +55,7 @@ def first(registry: Registry) -> Version:
 
 
 def published(registry: Registry, code: str, **changes: Any) -> Version:
-    """A version of code of its own."""
+    """A version of code of its own, its files fetched."""
     live = first(registry)
     files = {path: file.read_bytes() for path, file in registry.open_files(live).items()}
     files["model.zip"] = archive({"serving.py": code.encode()})
@@ -68,7 +69,9 @@ def published(registry: Registry, code: str, **changes: Any) -> Version:
     manifest = msgspec.structs.replace(
         live.manifest, spec=spec, files=file_entries(files), **changes
     )
-    return registry.publish(manifest, files, by="test", now=datetime.now(UTC))
+    version = registry.publish(manifest, files, by="test", now=datetime.now(UTC))
+    registry.open_files(version)
+    return version
 
 
 def ended(*trials: VersionTrial) -> None:
@@ -134,10 +137,13 @@ def test_damage_is_not_remembered(registry: Registry, trials: Trials) -> None:
     content = blob.read_bytes()
     blob.chmod(0o600)
     blob.write_bytes(content[:-1])
+    shutil.rmtree(trials.home / "cache" / version.digest.removeprefix("sha256:"))
     with pytest.raises(DigestMismatch):
+        trials.run(registry, version)
+    with pytest.raises(IntegrityError, match="not in"):
         ended(trials.begin(version))
     blob.write_bytes(content)
-    ended(trials.begin(version))
+    trials.run(registry, version)
 
 
 def test_a_run_folder_that_cannot_be_written_costs_only_the_memory(

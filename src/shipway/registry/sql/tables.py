@@ -42,6 +42,9 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+Name = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is sorted by its characters in every database, whatever language it is set to."""
+
 METADATA = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -55,7 +58,7 @@ METADATA = MetaData(
 VERSIONS = Table(
     "versions",
     METADATA,
-    Column("model", Text, primary_key=True),
+    Column("model", Name, primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("digest", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
@@ -72,7 +75,7 @@ EVIDENCE = Table(
     "evidence",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("model", Text, nullable=False),
+    Column("model", Name, nullable=False),
     Column("number", Integer, nullable=False),
     Column("kind", Text, nullable=False),
     Column("verdict", Text, nullable=False),
@@ -84,9 +87,9 @@ EVIDENCE = Table(
 ENDPOINT_CHANGES = Table(
     "endpoint_changes",
     METADATA,
-    Column("endpoint", Text, primary_key=True),
+    Column("endpoint", Name, primary_key=True),
     Column("sequence", Integer, primary_key=True, autoincrement=False),
-    Column("model", Text, nullable=False),
+    Column("model", Name, nullable=False),
     Column("action", Text, nullable=False),
     Column("before", Integer),
     Column("live", Integer, nullable=False),
@@ -103,7 +106,7 @@ ENDPOINT_CHANGES = Table(
 KEYS = Table(
     "keys",
     METADATA,
-    Column("id", Text, primary_key=True),
+    Column("id", Name, primary_key=True),
     Column("digest", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("scopes", Text, nullable=False),

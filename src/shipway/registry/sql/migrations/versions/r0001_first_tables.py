@@ -5,20 +5,22 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shipway.registry.sql import sqlite
+from shipway.registry.sql import postgres, sqlite
 
 revision = "0001"
 down_revision = None
 
 _TIME = sa.DateTime(timezone=True)
+_NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _APPEND_ONLY = ("versions", "evidence", "endpoint_changes")
+_REFUSALS = {"sqlite": sqlite.refuse_changes, "postgresql": postgres.refuse_changes}
 
 
 def upgrade() -> None:
     """Create everything, and make what is history unchangeable."""
     op.create_table(
         "versions",
-        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("model", _NAME, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
@@ -34,7 +36,7 @@ def upgrade() -> None:
     op.create_table(
         "evidence",
         sa.Column("id", sa.Integer, nullable=False),
-        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("model", _NAME, nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("verdict", sa.Text, nullable=False),
@@ -46,9 +48,9 @@ def upgrade() -> None:
     op.create_index("ix_evidence_model_number", "evidence", ["model", "number"])
     op.create_table(
         "endpoint_changes",
-        sa.Column("endpoint", sa.Text, nullable=False),
+        sa.Column("endpoint", _NAME, nullable=False),
         sa.Column("sequence", sa.Integer, nullable=False),
-        sa.Column("model", sa.Text, nullable=False),
+        sa.Column("model", _NAME, nullable=False),
         sa.Column("action", sa.Text, nullable=False),
         sa.Column("before", sa.Integer),
         sa.Column("live", sa.Integer, nullable=False),
@@ -65,7 +67,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "keys",
-        sa.Column("id", sa.Text, nullable=False),
+        sa.Column("id", _NAME, nullable=False),
         sa.Column("digest", sa.Text, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("scopes", sa.Text, nullable=False),
@@ -81,10 +83,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_meta"),
     )
     op.bulk_insert(meta, [{"name": "revision", "value": 0}])
-    if op.get_bind().dialect.name == "sqlite":
-        for table in _APPEND_ONLY:
-            for statement in sqlite.refuse_changes(table):
-                op.execute(statement)
+    refuse_changes = _REFUSALS[op.get_bind().dialect.name]
+    for table in _APPEND_ONLY:
+        for statement in refuse_changes(table):
+            op.execute(statement)
 
 
 def downgrade() -> None:
