@@ -12,12 +12,13 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
+from shipway.bootstrap.descriptors import available, pipe, readable
 from shipway.bootstrap.trial import TrialOrder, TrialReport
 from shipway.domain.digests import digest_of
 from shipway.durable import private_folder, replace_file
@@ -209,9 +210,9 @@ class _Process:
         environ = trials.environ
         kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
         with (
-            _sealed(msgspec.json.encode(order)) as ordered,
-            _pipe() as (reported, report_to),
-            _pipe() as (printed, output),
+            readable(msgspec.json.encode(order)) as ordered,
+            pipe() as (reported, report_to),
+            pipe() as (printed, output),
         ):
             command = (sys.executable, "-P", "-m", "shipway.bootstrap.trial")
             self._confined: Confined = start(
@@ -246,8 +247,8 @@ class _Process:
             os.close(descriptor)
 
     def _read(self) -> None:
-        self._report += b"".join(_available(self._reported, _LARGEST_REPORT))
-        for part in _available(self._printed, _LARGEST_REPORT):
+        self._report += b"".join(available(self._reported, _LARGEST_REPORT))
+        for part in available(self._printed, _LARGEST_REPORT):
             self._output = (self._output + part)[-_KEPT_OUTPUT:]
 
     def _failure(self, *, late: bool) -> TrialFailed:
@@ -325,34 +326,3 @@ def _descendants(kind: type[ShipwayError]) -> Iterator[type[ShipwayError]]:
 def _names(libraries: Iterable[str]) -> Iterator[str]:
     """Distributions without what they are asked to bring along: ``uvicorn[standard]``."""
     return (name.partition("[")[0] for name in libraries)
-
-
-def _available(descriptor: int, most: int) -> Iterator[bytes]:
-    """What can be read now, up to *most* bytes."""
-    with suppress(BlockingIOError):
-        while most > 0 and (part := os.read(descriptor, min(most, 65536))):
-            most -= len(part)
-            yield part
-
-
-@contextmanager
-def _sealed(content: bytes) -> Iterator[int]:
-    """A descriptor to read *content* from, however long it is."""
-    descriptor = os.memfd_create("order")
-    try:
-        os.write(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _pipe() -> Iterator[tuple[int, int]]:
-    """A pipe whose two ends are closed at the end of the block."""
-    ends = os.pipe()
-    try:
-        yield ends
-    finally:
-        for end in ends:
-            os.close(end)

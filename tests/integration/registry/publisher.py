@@ -2,10 +2,12 @@
 
 ``publisher HOME WRITER COUNT``: COUNT versions, or without end for 0. Each line is one
 acknowledgement: ``published NUMBER DIGEST``, then ``moved SEQUENCE LIVE`` of the endpoint.
+``SHIPWAY_STORE__URL`` names the database of the records where that is not in HOME.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +16,7 @@ from tests.stores import files, manifest
 
 from shipway.domain.names import new_id
 from shipway.errors import ConflictError, StoreError
+from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 
@@ -41,11 +44,16 @@ def publish_one(registry: Registry, writer: str) -> None:
     print(f"moved {state.sequence} {state.live}", flush=True)  # noqa: T201
 
 
+def addresses() -> Addresses:
+    """Where the store's records are."""
+    return Addresses(records=os.environ.get("SHIPWAY_STORE__URL", ""))
+
+
 def main(home: str, writer: str, count: str) -> int:
     """Publish *count* versions."""
     left = int(count) or sys.maxsize
     try:
-        with open_registry(Path(home)) as registry:
+        with open_registry(Path(home), addresses()) as registry:
             for _ in range(left):
                 publish_one(registry, writer)
     except StoreError as error:

@@ -13,6 +13,7 @@ from shipway.bootstrap.processes import server_plan
 from shipway.config.settings import ServeSettings
 from shipway.cores import usable_cores
 from shipway.errors import EnvironmentFailure
+from shipway.registry.addresses import Addresses
 from shipway.serving.plan import ServerPlan
 from shipway.serving.status import read_server
 from shipway.serving.supervisor import supervise
@@ -74,6 +75,24 @@ def test_children_hold_no_secret(tmp_path: Path) -> None:
         "HOME": "/home/anna",
     }
     assert "hush" not in " ".join((*plan.worker_command, *plan.control_command))
+
+
+def test_children_can_open_a_store_elsewhere(tmp_path: Path) -> None:
+    """They are told the database without its password, which libpq finds in their environment."""
+    address = "postgresql://anna:hush@db.example/shipway"
+    plan = server_plan(
+        tmp_path,
+        "m",
+        ServeSettings(),
+        addresses=Addresses(records=address, blobs="s3://bucket/x"),
+        environ={"SHIPWAY_STORE__URL": address, "PGPASSWORD": "another"},
+    )
+    assert plan.environment is not None
+    assert plan.environment["PGPASSWORD"] == "hush"
+    assert "SHIPWAY_STORE__URL" not in plan.environment
+    words = " ".join((*plan.worker_command, *plan.control_command, *plan.zygote_command))
+    assert "hush" not in words
+    assert "postgresql://anna@db.example/shipway" in words
 
 
 def test_a_failing_child_tells_in_one_line(tmp_path: Path) -> None:

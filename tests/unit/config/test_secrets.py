@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from shipway.config.addresses import password_of
 from shipway.config.load import parse_settings
 from shipway.config.secrets import command_without_secrets
 from shipway.config.write import settings_without_secrets
+from shipway.errors import ConfigError
 
 SECRET = "https://chat.example/T0/B1/hush"
 TEXT = f"""# Ours
@@ -58,3 +60,44 @@ def test_a_lineage_has_no_secret(words: list[str]) -> None:
     told = command_without_secrets(["shipway", "pack", "--set=a=b", "x=y", *words])
     assert "hush" not in " ".join(told)
     assert told[:4] == ("shipway", "pack", "--set=a=b", "x=y")
+
+
+ADDRESS = "postgresql://anna:hush%40@db.example:5433/shipway?sslmode=require"
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    """`check` shows which database is used and as whom, never the password; the store has it."""
+    variables = {"SHIPWAY_STORE__URL": ADDRESS}
+    loaded = parse_settings(TEXT, path=Path("shipway.toml"), environ=variables, flags={})
+    assert loaded.settings.store.url == ADDRESS
+    assert password_of(ADDRESS) == "hush@"
+    (told,) = [one for one in loaded.origins if one.name == "store.url"]
+    assert told.value == "postgresql://anna@db.example:5433/shipway?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "variables"),
+    [
+        (f'[store]\nurl = "{ADDRESS}"\n', {}, {}),
+        ("", {"store.url": ADDRESS}, {}),
+        ("", {}, {"SHIPWAY_STORE__URL": "postgresql://anna@db.example/x?password=hush"}),
+        ("", {}, {"SHIPWAY_STORE__URL": "postgresql://anna:hush/or@db.example/x"}),
+        ("", {}, {"SHIPWAY_STORE__URL": "mysql://anna:hush@db.example/x"}),
+    ],
+)
+def test_a_password_is_for_the_environment(
+    text: str, flags: dict[str, str], variables: dict[str, str]
+) -> None:
+    """Where others would see a password it is refused, as is what is no address; nobody sees it."""
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(TEXT + text, path=Path("shipway.toml"), environ=variables, flags=flags)
+    assert len(caught.value.problems) == 1
+    assert "hush" not in str(caught.value)
+
+
+def test_an_empty_address_is_the_folder() -> None:
+    """An image whose settings name a database is told by an empty variable to use its own."""
+    text = TEXT + '[store]\nurl = "postgresql://db.example/x"\nblobs = "s3://bucket/x"\n'
+    variables = {"SHIPWAY_STORE__URL": "", "SHIPWAY_STORE__BLOBS": ""}
+    loaded = parse_settings(text, path=Path("shipway.toml"), environ=variables, flags={})
+    assert (loaded.settings.store.url, loaded.settings.store.blobs) == ("", "")

@@ -94,6 +94,14 @@ def test_what_serving_needs_beside_the_model(tmp_path: Path, make_version: MakeV
     assert {"joserfc", "cryptography"} <= added
 
 
+def test_an_image_has_its_store_within(tmp_path: Path, make_version: MakeVersion) -> None:
+    """Whatever store the settings name, an image opens its own unless it is told otherwise."""
+    made = context(tmp_path / "image", make_version())
+    lines = (made.folder / "Dockerfile").read_text().splitlines()
+    told = {line.strip(" \\") for line in lines}
+    assert {"SHIPWAY_STORE__URL=", "SHIPWAY_STORE__BLOBS="} <= told
+
+
 def test_dockerfile_is_safe_to_run(tmp_path: Path, make_version: MakeVersion) -> None:
     """Every instruction is exec form, the user is a number, and installing needs digests."""
     made = context(tmp_path / "image", make_version())

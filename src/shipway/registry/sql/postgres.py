@@ -12,6 +12,7 @@ The driver takes its password from the address or from libpq's own places, ``PGP
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import parse_qsl, unquote
@@ -75,9 +76,9 @@ _STAYS = {
 _SAID_AT_THE_DOOR = {
     "password authentication failed": "28P01",
     "no password supplied": "28P01",
-    "pg_hba.conf": "28000",
-    "role ": "28000",
-    "database ": "3D000",
+    r"pg_hba\.conf": "28000",
+    r'role ".*" does not exist': "28000",
+    r'database ".*" does not exist': "3D000",
 }
 """The states of refused connections, which libpq gives as text alone."""
 
@@ -191,7 +192,9 @@ def _store_error(where: str, error: DBAPIError, doubt: str) -> StoreError:
 def _at_the_door(said: str) -> str | None:
     if "FATAL" not in said and "no password" not in said:
         return None
-    return next((state for words, state in _SAID_AT_THE_DOOR.items() if words in said), None)
+    return next(
+        (state for words, state in _SAID_AT_THE_DOOR.items() if re.search(words, said)), None
+    )
 
 
 def _said(cause: BaseException | None) -> str:
