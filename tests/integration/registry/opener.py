@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from tests.integration.registry.publisher import addresses
 
@@ -23,10 +24,12 @@ def main(home: str) -> int:
         upgrade(*arguments)
         print("migrated")  # noqa: T201
 
-    migrate._upgrade = told
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
-    with open_registry(Path(home), addresses()) as registry:
+    with (
+        mock.patch.object(migrate, "_upgrade", told),
+        open_registry(Path(home), addresses()) as registry,
+    ):
         registry.models()
     print("opened")  # noqa: T201
     return 0

@@ -90,7 +90,7 @@ def test_children_can_open_a_store_elsewhere(tmp_path: Path) -> None:
     assert plan.environment is not None
     assert plan.environment["PGPASSWORD"] == "hush"
     assert "SHIPWAY_STORE__URL" not in plan.environment
-    words = " ".join((*plan.worker_command, *plan.control_command, *plan.zygote_command))
+    words = " ".join((*plan.worker_command, *plan.control_command, *(plan.zygote_command or ())))
     assert "hush" not in words
     assert "postgresql://anna@db.example/shipway" in words
 
