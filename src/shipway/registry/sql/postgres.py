@@ -46,11 +46,15 @@ _TAKE_TURN = text(
     " CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'"
     " ELSE current_setting('synchronous_commit') END, true)"
 )
-_LATER = ("08", "40", "53", "57", "55P03")
-"""States that pass: no connection, a deadlock, no resources, an operator's stop, no lock."""
+_LATER = ("08", "25P03", "40", "53", "55P03", "57")
+"""States that pass: no connection, too slow, a deadlock, no resources, no lock, a restart."""
 _LET_IN = (
     "{where} does not let us in: {said}",
     "set the password in PGPASSWORD, PGPASSFILE or SHIPWAY_STORE__URL",
+)
+_STANDBY = (
+    "{where} takes no changes: {said}",
+    "name the primary server in store.url, or wait until this one is it",
 )
 _STAYS = {
     "28000": _LET_IN,
@@ -59,10 +63,8 @@ _STAYS = {
         "the disk of the database {where} is full; nothing was half-written",
         "free some space there, then try again",
     ),
-    "25006": (
-        "{where} takes no changes: {said}",
-        "name the primary server in store.url, or wait until this one is it",
-    ),
+    "25006": _STANDBY,
+    "0A000": _STANDBY,  # asked for a transaction that may write
     "42501": (
         "the user may not do this in {where}: {said}",
         "let the user make tables there: `GRANT CREATE, USAGE ON SCHEMA public TO user`",
