@@ -44,7 +44,10 @@ class ObjectStorage:
     def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
         """The answer to a plain request, as somebody makes it who knows nothing of Shipway."""
         address = f"http://127.0.0.1:{self.port}/{path}"
-        signed = {"Authorization": "AWS tests:unchecked"}  # moto looks whether there is one
+        signed = {
+            "Authorization": "AWS tests:unchecked",  # moto looks whether there is one
+            "Content-Type": "application/octet-stream",
+        }
         asked = urllib.request.Request(address, data=body, method=method, headers=signed)
         with urllib.request.urlopen(asked, timeout=30) as answer:  # noqa: S310
             return bytes(answer.read())

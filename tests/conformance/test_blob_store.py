@@ -92,6 +92,8 @@ class TestBlobStore:
         """A copy that was damaged, of whatever size, is replaced when the content is put again."""
         (digest,) = kept.blobs.put([b"one"])
         kept.damage(digest, content)
+        with kept.blobs.open(digest) as blob:
+            assert blob.read() == content
         kept.blobs.put([b"one"])
         with kept.blobs.open(digest) as blob:
             assert blob.read() == b"one"

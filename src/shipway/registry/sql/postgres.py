@@ -200,7 +200,6 @@ def _at_the_door(said: str) -> str | None:
 
 
 def _said(cause: BaseException | None) -> str:
-    """What the server said, or else the last line of what the driver did."""
+    """What the server said, or else what the driver did, in one line."""
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)
-    *_, last = ["", *str(cause).strip().splitlines()]
-    return str(primary or last or type(cause).__name__)[:300]
+    return str(primary or " ".join(str(cause).split()) or type(cause).__name__)[:500]
