@@ -94,6 +94,21 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.model}@{self.number}"
 
 
+class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A version was deleted (``action`` is ``delete``) or brought back (``restore``).
+
+    Its number, its manifest and what was judged about it stay; its files are collected later.
+    """
+
+    model: str
+    number: int
+    sequence: int
+    action: str
+    at: datetime
+    by: str
+    reason: str
+
+
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Something judged about a version: ``kind`` is ``gate`` now; ``body`` is the JSON of it."""
 

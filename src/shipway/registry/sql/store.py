@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from shipway.registry.sql.database import Database
+from shipway.registry.sql.deletions import SqlDeletions
 from shipway.registry.sql.endpoints import SqlEndpoints
 from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
+from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
 from shipway.registry.sql.versions import SqlVersions
 
@@ -16,6 +18,8 @@ class SqlMetadata:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.versions = SqlVersions(database)
+        self.deletions = SqlDeletions(database)
+        self.ledger = SqlLedger(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
