@@ -209,5 +209,8 @@ class MetadataStore(Protocol):
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""
 
+    def dump(self) -> Iterator[bytes]:
+        """Every record, as lines of one moment that ``sql.dump.load`` takes in elsewhere."""
+
     def close(self) -> None:
         """Give back connections and files."""

@@ -158,7 +158,8 @@ def test_a_publisher_between_its_two_steps(store: Store) -> None:
     """A collection between the bytes and the record makes the publisher put its bytes again."""
     first = store.publish("a")
     delete(store, 1)
-    real, rounds = store.registry.stores[0].versions.append, []
+    real = store.registry.stores[0].versions.append
+    rounds: list[Collected] = []
 
     def append_late(*arguments: object, **options: object) -> Version:
         if not rounds:

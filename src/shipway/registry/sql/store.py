@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import SqlDeletions
+from shipway.registry.sql.dump import dump
 from shipway.registry.sql.endpoints import SqlEndpoints
 from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
@@ -28,6 +31,10 @@ class SqlMetadata:
         """See the port."""
         with self._database.reading() as connection:
             return read_revision(connection)
+
+    def dump(self) -> Iterator[bytes]:
+        """See the port."""
+        return dump(self._database)
 
     def close(self) -> None:
         """See the port."""
