@@ -110,6 +110,17 @@ def back_up(
     return BackedUp(versions=end.versions, blobs=blobs, files=end.files, size_bytes=size)
 
 
+def would_back_up(registry: Registry) -> BackedUp:
+    """What a backup would hold now, without the files beside the registry's own."""
+    store, blobs, _ = registry.stores
+    needs = Needs()
+    for line in store.dump():
+        needs.read(line)
+    mentioned = needs.mentioned & set(blobs.digests())
+    _check(needs.required - mentioned)
+    return BackedUp(versions=len(needs.versions), blobs=len(mentioned), files=0, size_bytes=0)
+
+
 def _spool(registry: Registry, records: IO[bytes]) -> Needs:
     """Write all records to *records*, and tell what they need."""
     needs = Needs()

@@ -11,7 +11,14 @@ from shipway.registry.registry import Registry
 
 
 def delete_version(
-    registry: Registry, model: str, number: int, *, by: str, reason: str, now: datetime
+    registry: Registry,
+    model: str,
+    number: int,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    dry_run: bool = False,
 ) -> VersionChange:
     """Take version *number* of *model* out of the registry.
 
@@ -25,6 +32,13 @@ def delete_version(
     change = VersionChange(
         model=model, number=number, sequence=0, action="delete", at=now, by=by, reason=reason
     )
+    if dry_run:
+        moves = (
+            move for state in registry.endpoints() for move in registry.history(state.endpoint)
+        )
+        if any(move.model == model and number in (move.live, move.before) for move in moves):
+            raise was_live(version.ref)
+        return change
     if not log.delete(change):
         registry.version(model, number)  # it may have been deleted since
         raise was_live(version.ref)

@@ -134,7 +134,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an endpoint's append-only history.
 
     ``action`` is ``promote`` or ``rollback``; ``evidence`` is the id of the record it rests on,
-    None when it was forced, and ``reason`` says why.
+    None when the version was never gated, and ``reason`` says why.
     """
 
     endpoint: str
