@@ -10,6 +10,8 @@ from shipway.cli.answered import answered
 from shipway.cli.delete import delete
 from shipway.cli.options import NO_OPTIONS, Options
 from shipway.cli.output import Output, Result
+from shipway.cli.reproduce import reproduce
+from shipway.cli.tag import tag
 from shipway.cli.version_diff import diff
 from shipway.cli.visible import moment, size
 from shipway.cli.where_used import where_used
@@ -31,6 +33,8 @@ app.command(
     help_prologue="Example: shipway versions where-used data/train.parquet",
 )
 app.command(answered, help_prologue="Example: shipway versions answered booking-4711:0")
+app.command(reproduce, help_prologue="Example: shipway versions reproduce 2")
+app.command(tag, help_prologue="Example: shipway versions tag --dry-run")
 app.command(
     delete, help_prologue='Example: shipway versions delete 3 --reason "trained on the wrong table"'
 )

@@ -389,6 +389,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     home: Annotated[
         Text, Meta(description="the folder of the store, relative to the folder of this file")
     ] = ".shipway"
+    git_tags: Annotated[
+        bool,
+        Meta(description="write versions and promotions as git tags, in the form of GTO"),
+    ] = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
