@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,34 @@ def test_delete_collect_back_up_and_restore(two: Flights, tmp_path: Path) -> Non
     done = project.call("versions", "--history", "--json", environ=environ)
     assert done.document == project.json("versions", "--history")
     assert project.call("doctor", "--thorough", environ=environ).code == 0
+
+
+@pytest.mark.needs("git")
+def test_tags_when_asked(two: Flights, tmp_path: Path) -> None:
+    """With store.git_tags every version and every change of an endpoint becomes a tag."""
+    project = two.copy(tmp_path)
+
+    def git(*words: str) -> str:
+        identity = ("-c", "user.name=anna", "-c", "user.email=anna@example.org")
+        command = ["git", *identity, *words]
+        done = subprocess.run(
+            command, cwd=project.folder, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+    (project.folder / ".gitignore").write_text(".shipway/\ndata/\n*.joblib\n")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message=first")
+    with (project.folder / "shipway.toml").open("a", encoding="utf-8") as settings:
+        settings.write("\n[store]\ngit_tags = true\n")
+    project.json("pack", "model.joblib", "--trust-pickle")
+    assert git("tag", "--list").split() == ["flight-delay@v3"]
+    project.json("promote", "3", "--force", "--reason", "a trial")
+    assert git("tag", "--list").split() == ["flight-delay#flight-delay#4", "flight-delay@v3"]
+    assert project.json("versions", "tag")["written"] == []
+    told = project.json("versions", "tag", "--show")["events"]
+    assert [(one["event"], one["version"], one["stage"]) for one in told] == [
+        ("assignment", "v3", "flight-delay"),
+        ("registration", "v3", ""),
+    ]

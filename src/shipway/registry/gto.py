@@ -131,7 +131,8 @@ def read_tags(folder: Path, environ: Mapping[str, str]) -> tuple[TagEvent, ...]:
         )
         for event in found
     )
-    return tuple(sorted(named, key=lambda one: (one.at, one.event), reverse=True))
+    newest = sorted(named, key=lambda one: (one.at, one.event == "assignment"), reverse=True)
+    return tuple(newest)
 
 
 def _event(fields: Sequence[str]) -> TagEvent | None:

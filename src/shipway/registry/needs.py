@@ -31,7 +31,8 @@ class Needs:
     def read(self, line: bytes) -> None:
         """Take in one line; a version's deletion comes after the version."""
         found = {digest.decode() for digest in _DIGEST.findall(line)}
-        self.mentioned |= found
+        if not line.startswith(b'["unneeded_blobs"'):
+            self.mentioned |= found
         if not line.startswith(_OF_INTEREST):
             return
         table, row = _LINE.decode(line)

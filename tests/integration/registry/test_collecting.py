@@ -17,6 +17,7 @@ from tests.stores import NOW, Store, files, manifest
 from shipway.errors import ConflictError, NotFoundError, ShipwayError, StoreError
 from shipway.registry.collecting import GRACE, Collected, collect
 from shipway.registry.deleting import delete_version
+from shipway.registry.health import Level, store_health
 from shipway.registry.history import deletions
 from shipway.registry.placing import put_and_append
 from shipway.registry.ports import BlobsWereUnneeded
@@ -144,6 +145,20 @@ def test_evidence_keeps_what_it_names(store: Store) -> None:
     )
     assert gc(store).removed == ()
     assert digest in kept(store)
+
+
+def test_doctor_tells_of_what_is_too_much_and_too_little(store: Store) -> None:
+    """Files that nothing needs are told without alarm; a missing manifest is an error."""
+    version = store.publish("a")
+    store.registry.stores[1].put([b"orphan"])
+    found = {one.code: one for one in store_health(store.home)}
+    assert found["store.unneeded"].level is Level.OK
+    assert "shipway gc" in found["store.unneeded"].next_step
+    gc(store)
+    assert "store.unneeded" not in {one.code for one in store_health(store.home)}
+    store.registry.stores[1].remove(version.digest)
+    errors = [one.message for one in store_health(store.home) if one.level is Level.ERROR]
+    assert errors == ["flight-delay@1: its manifest is missing from the store"]
 
 
 def test_orphans_of_a_killed_publisher_go(store: Store) -> None:
