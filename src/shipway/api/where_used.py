@@ -76,8 +76,8 @@ def where_used(project: Project, dataset: str) -> Uses:
     if not uses:
         raise NotFoundError(
             f"no version was trained or tested on {dataset!r}",
-            next_step="name a file, the beginning of its digest, or a role: `shipway versions"
-            " where-used train`",
+            next_step="name a file, the beginning of its digest, or a role:"
+            " `shipway versions where-used train`",
         )
     return Uses(asked=dataset, uses=tuple(uses))
 
