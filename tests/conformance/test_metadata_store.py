@@ -240,7 +240,9 @@ class TestMetadataStore:
         version = append(store, "a")
         orphan = digest_of(b"orphan")
         later = NOW + timedelta(days=1)
+        assert store.ledger.note([version.digest, orphan], later, dry_run=True) == {orphan: later}
         assert store.ledger.note([version.digest, orphan], NOW) == {orphan: NOW}
+        assert store.ledger.note([version.digest, orphan], later, dry_run=True) == {orphan: NOW}
         assert store.ledger.note([orphan], later) == {orphan: NOW}
         swept: list[str] = []
         store.ledger.sweep([version.digest, orphan], swept.append)

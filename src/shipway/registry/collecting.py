@@ -45,14 +45,14 @@ def collect(
 ) -> Collected:
     """Remove what has been unneeded for *grace*, and note what is unneeded since *now*.
 
-    A dry run removes nothing; that something is unneeded is noted all the same. Stopped at any
+    A dry run removes and notes nothing. Stopped at any
     point, it has removed nothing that is needed, and the next one goes on. Raises
     :class:`~shipway.errors.StoreError` when the store cannot be read or written.
     """
     store, blobs, cache = registry.stores
     with progress.start("Looking for what is unneeded", None, "blobs") as task:
         kept = list(blobs.digests())
-        noted = store.ledger.note(kept, now)
+        noted = store.ledger.note(kept, now, dry_run=dry_run)
         task.advance(len(kept))
     due = [digest for digest, since in noted.items() if since <= now - grace]
     freed: dict[str, int] = {}

@@ -114,10 +114,13 @@ class BlobLedger(Protocol):
     the two comes first, a version has its blobs.
     """
 
-    def note(self, kept: Iterable[str], now: datetime) -> dict[str, datetime]:
+    def note(
+        self, kept: Iterable[str], now: datetime, *, dry_run: bool = False
+    ) -> dict[str, datetime]:
         """Note which of the *kept* blobs no record mentions; those, and since when.
 
-        One that is noted already keeps its time; one that is needed again is off the list.
+        One that is noted already keeps its time; one that is needed again is off the list. A
+        *dry_run* gives the same and notes nothing.
         """
 
     def sweep(self, digests: Sequence[str], remove: Callable[[str], None]) -> None:

@@ -28,12 +28,16 @@ class SqlLedger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, kept: Iterable[str], now: datetime) -> dict[str, datetime]:
+    def note(
+        self, kept: Iterable[str], now: datetime, *, dry_run: bool = False
+    ) -> dict[str, datetime]:
         """See the port."""
         found = set(kept)
-        with self._database.writing() as connection:
+        with self._database.reading() if dry_run else self._database.writing() as connection:
             unneeded = found - _mentioned(connection)
             noted = {row.digest: row.since for row in connection.execute(select(UNNEEDED_BLOBS))}
+            if dry_run:
+                return {digest: noted.get(digest, now) for digest in sorted(unneeded)}
             take_off(connection, (noted.keys() & found) - unneeded)
             fresh = [{"digest": each, "since": now} for each in sorted(unneeded - noted.keys())]
             if fresh:
