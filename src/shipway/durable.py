@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from shipway.domain.names import new_id
 from shipway.errors import StoreError
@@ -105,6 +106,23 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
     staged = path.with_name(f".{path.name}.{new_id()}.tmp")
     try:
         write_new(staged, data, mode=mode)
+        staged.replace(path)
+        sync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write in any number of steps, that takes the place of *path* when all went well."""
+    staged = path.with_name(f".{path.name}.{new_id()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(staged, flags, PRIVATE), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
         staged.replace(path)
         sync_folder(path.parent)
     finally:

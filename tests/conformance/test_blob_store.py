@@ -104,6 +104,16 @@ class TestBlobStore:
         assert blobs.has(digest_of(b"one"))
         assert not blobs.has(digest_of(b"two"))
 
+    def test_remove(self, blobs: BlobStore) -> None:
+        """What was removed is gone, at most once, and can be put again; the rest stays."""
+        one, two = blobs.put([b"one", b"two"])
+        assert blobs.remove(one) == 3
+        assert blobs.remove(one) == 0
+        assert not blobs.has(one)
+        assert list(blobs.digests()) == [two]
+        blobs.put([b"one"])
+        assert blobs.has(one)
+
     def test_absent(self, blobs: BlobStore) -> None:
         """Opening what there is not names the digest and what to do."""
         with pytest.raises(IntegrityError, match=digest_of(b"two")) as caught:

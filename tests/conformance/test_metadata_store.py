@@ -17,8 +17,8 @@ from tests.stores import files, manifest
 from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import StoreError
 from shipway.registry.oci import image_bytes, image_descriptor
-from shipway.registry.ports import MetadataStore
-from shipway.registry.records import EndpointChange, Version
+from shipway.registry.ports import BlobsWereUnneeded, MetadataStore
+from shipway.registry.records import EndpointChange, Version, VersionChange
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.postgres import PostgresDatabase
@@ -63,6 +63,12 @@ def append(store: MetadataStore, seed: str, *, model: str = "fraud", by: str = "
     image = image_descriptor(image_bytes(described, content))
     return store.versions.append(
         described, content=content, digest=digest_of(content), image=image, by=by, now=NOW
+    )
+
+
+def deletion(number: int) -> VersionChange:
+    return VersionChange(
+        model="fraud", number=number, sequence=0, action="delete", at=NOW, by="anna", reason=""
     )
 
 
@@ -134,7 +140,9 @@ class TestMetadataStore:
         assert list(store.versions.models()) == sorted(names)
         assert list(store.endpoints.names()) == sorted(names)
 
-    @pytest.mark.parametrize("table", ["versions", "endpoint_changes", "evidence"])
+    @pytest.mark.parametrize(
+        "table", ["versions", "endpoint_changes", "evidence", "version_changes"]
+    )
     @pytest.mark.parametrize("how", ["UPDATE {} SET model = 'x'", "DELETE FROM {}"])
     def test_history_cannot_be_changed(
         self, store: MetadataStore, database: Database, table: str, how: str
@@ -145,6 +153,8 @@ class TestMetadataStore:
         store.evidence.append(
             model="fraud", number=1, kind="gate", verdict="pass", body={}, now=NOW
         )
+        append(store, "b")
+        assert store.deletions.delete(deletion(2))
         with (
             pytest.raises((StoreError, DBAPIError), match="append-only"),
             database.writing() as connection,
@@ -250,6 +260,80 @@ class TestMetadataStore:
         for thread in threads:
             thread.join()
         assert sorted(won) == [False] * 11 + [True]
+
+    def test_deletions(self, store: MetadataStore) -> None:
+        """A deleted version is left out of every answer, cannot go live, and keeps its number."""
+        first = append(store, "a")
+        append(store, "b")
+        assert store.deletions.delete(deletion(1))
+        assert not store.deletions.delete(deletion(1))
+        assert not store.deletions.delete(deletion(9))
+        assert store.versions.get("fraud", 1) is None
+        assert [version.number for version in store.versions.list("fraud")] == [2]
+        assert len(store.versions.images()) == 1
+        assert not store.endpoints.append(change(1, live=1))
+        assert append(store, "c").number == 3
+        assert append(store, "a", by="ben") == first
+        told = [(each.sequence, each.action, each.by) for each in store.deletions.list("fraud")]
+        assert told == [(1, "delete", "anna"), (2, "restore", "ben")]
+        assert store.endpoints.append(change(1, live=1))
+        assert not store.deletions.delete(deletion(1))
+
+    def test_one_of_both(self, store: MetadataStore) -> None:
+        """Of deleting a version and making it live, done at once, exactly one succeeds."""
+        for number in range(1, 9):
+            append(store, f"{number}")
+            done: list[bool] = []
+            start = threading.Barrier(2)
+
+            def delete(number: int, start: threading.Barrier, done: list[bool]) -> None:
+                start.wait()
+                done.append(store.deletions.delete(deletion(number)))
+
+            def move(number: int, start: threading.Barrier, done: list[bool]) -> None:
+                start.wait()
+                done.append(store.endpoints.append(change(1, live=number, endpoint=f"e{number}")))
+
+            threads = [
+                threading.Thread(target=each, args=(number, start, done)) for each in (delete, move)
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sorted(done) == [False, True]
+
+    def test_ledger(self, store: MetadataStore) -> None:
+        """Only what no record mentions is noted, keeps its time, and is swept while noted."""
+        version = append(store, "a")
+        orphan = digest_of(b"orphan")
+        later = NOW + timedelta(days=1)
+        assert store.ledger.note([version.digest, orphan], later, dry_run=True) == {orphan: later}
+        assert store.ledger.note([version.digest, orphan], NOW) == {orphan: NOW}
+        assert store.ledger.note([version.digest, orphan], later, dry_run=True) == {orphan: NOW}
+        assert store.ledger.note([orphan], later) == {orphan: NOW}
+        swept: list[str] = []
+        store.ledger.sweep([version.digest, orphan], swept.append)
+        assert swept == [orphan]
+
+    def test_appending_takes_off_the_list(self, store: MetadataStore) -> None:
+        """A version one of whose blobs is noted is not appended before it is put again."""
+        digest = digest_of(files("b")["model.onnx"])
+        store.ledger.note([digest], NOW)
+        with pytest.raises(BlobsWereUnneeded):
+            append(store, "b")
+        assert store.versions.models() == {}
+        assert append(store, "b").number == 1
+        assert store.ledger.note([digest], NOW) == {}
+
+    def test_dump(self, store: MetadataStore) -> None:
+        """A dump names its schema first and has a line for each record."""
+        append(store, "a")
+        store.endpoints.append(change(1))
+        lines = [msgspec.json.decode(line) for line in store.dump()]
+        assert set(lines[0]) == {"schema"}
+        tables = [line[0] for line in lines[1:]]
+        assert {"versions", "endpoint_changes", "meta"} <= set(tables)
 
     def test_keys(self, store: MetadataStore) -> None:
         """Keys are listed by age, read back equal, and revoked once."""

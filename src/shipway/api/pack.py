@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import polars as pl
 
 from shipway.api.candidate import Candidate
+from shipway.api.tag import tag_when_asked
 from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
 from shipway.config.secrets import command_without_secrets
@@ -26,8 +28,9 @@ from shipway.errors import NotEnoughData
 from shipway.evidence.baseline import training_target
 from shipway.evidence.outcomes import class_indices
 from shipway.registry.entries import file_entries
+from shipway.registry.installed import host_libraries, installed_contents, seed_in
 from shipway.registry.lineage import DIFF_FILE, capture
-from shipway.registry.records import DataRecord, Manifest, Version
+from shipway.registry.records import DataRecord, Making, Manifest, Version
 from shipway.runtimes.packing import pack as pack_model
 from shipway.runtimes.port import Packed, SourceInfo
 
@@ -82,7 +85,17 @@ def pack(
             requirements=requirements,
         )
         task.advance(1)
-    candidate = _candidate(project, packed, source, table, table_path)
+    making = _making(
+        project,
+        model,
+        source,
+        trust_pickle=trust_pickle,
+        trust_code=trust_code,
+        entry=entry,
+        requirements=requirements,
+        data=data,
+    )
+    candidate = _candidate(project, packed, source, table, table_path, making)
     result = PackResult(
         version=None,
         format=packed.spec.format,
@@ -94,7 +107,12 @@ def pack(
 
 
 def _candidate(
-    project: Project, packed: Packed, source: SourceInfo, table: pl.DataFrame, table_path: Path
+    project: Project,
+    packed: Packed,
+    source: SourceInfo,
+    table: pl.DataFrame,
+    table_path: Path,
+    making: Making,
 ) -> Candidate:
     """The packed model with its contract, its settings and where all of it comes from."""
     contract, objectives = project.contract, project.settings.objectives
@@ -113,6 +131,7 @@ def _candidate(
         source_model_digest=source.digest,
         source_model_type=source.type,
         parameters=source.parameters,
+        making=making,
     )
     manifest = Manifest(
         model=contract.model,
@@ -129,11 +148,54 @@ def _candidate(
     return Candidate(manifest, files)
 
 
+def _making(
+    project: Project,
+    model: Path,
+    source: SourceInfo,
+    *,
+    trust_pickle: bool,
+    trust_code: bool,
+    entry: str | None,
+    requirements: Path | None,
+    data: Path | None,
+) -> Making:
+    """What it takes to make the version again; paths as they are from the project's folder."""
+    words = ["pack", _from_project(project, model)]
+    words += ["--trust-pickle"] if trust_pickle else []
+    words += ["--trust-code"] if trust_code else []
+    words += ["--entry", entry] if entry else []
+    words += ["--requirements", _from_project(project, requirements)] if requirements else []
+    words += ["--data", _from_project(project, data)] if data else []
+    return Making(
+        training=_words(project.settings.retrain.command or ""),
+        packing=tuple(words),
+        seed=seed_in(source.parameters),
+        contents=installed_contents(),
+        libraries=host_libraries(),
+    )
+
+
+def _words(command: str) -> tuple[str, ...]:
+    """The words of a command line; one that has an open quotation is kept whole."""
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:
+        return (command,)
+
+
+def _from_project(project: Project, path: Path) -> str:
+    """*path* relative to the project where it lies below it; its name alone elsewhere."""
+    absolute, folder = path.absolute(), project.folder.absolute()
+    inside = absolute.is_relative_to(folder)
+    return absolute.relative_to(folder).as_posix() if inside else path.name
+
+
 def publish(project: Project, candidate: Candidate) -> Candidate:
     """Publish *candidate*: all of it or nothing; the same bytes again are the same version."""
     version = project.registry.publish(
         candidate.manifest, candidate.files, by=project.who, now=project.clock()
     )
+    tag_when_asked(project)
     return Candidate(candidate.manifest, candidate.files, version)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from shipway.api.tag import tag_when_asked
 from shipway.bootstrap.granted import process_limits
 from shipway.bootstrap.project import Project
 from shipway.bootstrap.trials import Trials, opponent
@@ -108,6 +109,8 @@ def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:
 
 def _switched(project: Project, made: switch.Switch, *, dry_run: bool) -> Switched:
     state = made.state
+    if not dry_run:
+        tag_when_asked(project)
     workers = (
         ()
         if dry_run

@@ -18,7 +18,6 @@ import msgspec
 
 from shipway.errors import ShipwayError, StoreError
 from shipway.monitoring.journal import journals
-from shipway.monitoring.segments import compact
 
 _URGENT_BYTES = 1 << 30
 _LOWEST = 19
@@ -95,6 +94,9 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the one argument says; on failure, say why on stdout and give 4."""
     order = msgspec.json.decode(arguments[0], type=_Order)
     stand_back(urgent=waiting_bytes(Path(order.events)) > _URGENT_BYTES)
+    # What takes long to import must not be in anybody's way either.
+    from shipway.monitoring.segments import compact  # noqa: PLC0415
+
     try:
         compact(Path(order.events), time_columns=order.time_columns)
     except ShipwayError as error:

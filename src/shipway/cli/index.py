@@ -20,8 +20,9 @@ class Command:
     example: str
 
 
-PREPARE, RELEASE, RUN, WATCH, SHIP = "Prepare", "Release", "Run", "Watch", "Ship elsewhere"
-GROUPS = (PREPARE, RELEASE, RUN, WATCH, SHIP)
+PREPARE, RELEASE, RUN, WATCH = "Prepare", "Release", "Run", "Watch"
+KEEP, SHIP = "Keep", "Ship elsewhere"
+GROUPS = (PREPARE, RELEASE, RUN, WATCH, KEEP, SHIP)
 
 COMMANDS = (
     Command(
@@ -89,10 +90,10 @@ COMMANDS = (
     ),
     Command(
         "versions",
-        "shipway.cli.versions:versions",
+        "shipway.cli.versions:app",
         RELEASE,
         "List the versions, their verdicts, and who put which live when.",
-        "shipway versions",
+        "shipway versions --history",
     ),
     Command(
         "card",
@@ -149,6 +150,27 @@ COMMANDS = (
         WATCH,
         "Show what is live, and which processes answer.",
         "shipway status",
+    ),
+    Command(
+        "backup",
+        "shipway.cli.backup:backup",
+        KEEP,
+        "Write the whole store into one file, while it is in use.",
+        "shipway backup ../store.backup",
+    ),
+    Command(
+        "restore",
+        "shipway.cli.backup:restore",
+        KEEP,
+        "Make a store of a backup, checked to the last byte.",
+        "shipway restore ../store.backup restored",
+    ),
+    Command(
+        "gc",
+        "shipway.cli.gc:gc",
+        KEEP,
+        "Remove the stored bytes that nothing needs any more.",
+        "shipway gc --dry-run",
     ),
     Command(
         "image",

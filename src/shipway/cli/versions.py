@@ -1,25 +1,89 @@
-"""``shipway versions``."""
+"""``shipway versions``: the list, and the family of questions about versions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import App, Parameter
+
+from shipway.cli.answered import answered
+from shipway.cli.delete import delete
 from shipway.cli.options import NO_OPTIONS, Options
 from shipway.cli.output import Output, Result
+from shipway.cli.reproduce import reproduce
+from shipway.cli.tag import tag
+from shipway.cli.version_diff import diff
 from shipway.cli.visible import moment, size
+from shipway.cli.where_used import where_used
 
 if TYPE_CHECKING:
+    from shipway.api.history import History
     from shipway.api.versions import VersionList
 
 
-def versions(*, options: Options = NO_OPTIONS) -> Result:
+app = App(
+    name="versions",
+    help="List the versions, their verdicts, and who put which live when.",
+    help_prologue="Example: shipway versions --history",
+)
+app.command(diff, help_prologue="Example: shipway versions diff 1 2")
+app.command(
+    where_used,
+    name="where-used",
+    help_prologue="Example: shipway versions where-used data/train.parquet",
+)
+app.command(answered, help_prologue="Example: shipway versions answered booking-4711:0")
+app.command(reproduce, help_prologue="Example: shipway versions reproduce 2")
+app.command(tag, help_prologue="Example: shipway versions tag --dry-run")
+app.command(
+    delete, help_prologue='Example: shipway versions delete 3 --reason "trained on the wrong table"'
+)
+
+
+@app.default
+def versions(
+    *,
+    history: Annotated[
+        bool, Parameter(help="All that ever happened to them, in order, deletions too.")
+    ] = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
     """List the versions, their verdicts, and who put which live when."""
+    from shipway.api.history import history as tell
     from shipway.api.versions import list_versions
 
     with options.open() as project:
+        if history:
+            told = tell(project)
+            return Result(
+                document=told,
+                show=lambda output: _show_history(told, output),
+                next_step="shipway versions diff LEFT RIGHT",
+            )
         listed = list_versions(project)
     return Result(
         document=listed, show=lambda output: _show(listed, output), next_step=_next_step(listed)
+    )
+
+
+def _show_history(told: History, output: Output) -> None:
+    output.table(
+        ["At (UTC)", "What", "Version", "Endpoint", "By", "Evidence", "Verdict", "Reason"],
+        [
+            (
+                moment(one.at),
+                f"{one.what} (forced)" if one.forced else one.what,
+                one.version,
+                one.endpoint or "-",
+                one.by or "-",
+                "-" if one.evidence is None else one.evidence,
+                one.verdict or "-",
+                one.reason,
+            )
+            for one in told.happenings
+        ],
+        title=f"What happened to {told.model}",
+        right=["Version"],
     )
 
 

@@ -418,6 +418,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
             },
         ),
     ] = ""
+    git_tags: Annotated[
+        bool,
+        Meta(description="write versions and promotions as git tags, in the form of GTO"),
+    ] = False
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

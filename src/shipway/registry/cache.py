@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from shipway.domain.names import new_id
@@ -61,6 +62,22 @@ class VersionCache:
                     if not _intact(target, entries):
                         self._fill(target, version, self._blobs)
         return {entry.path: target / entry.path for entry in entries}
+
+    def drop_others(self, wanted: Callable[[], Set[str]]) -> int:
+        """Remove the copies of versions whose digest is not *wanted*; how many there were.
+
+        *wanted* is asked after the copies were listed, so that one made meanwhile is not lost.
+        A process that has such a copy open reads on.
+        """
+        if not self._folder.is_dir():
+            return 0
+        with storing(self._folder), locked(self._folder / "lock"):
+            copies = [path for path in self._folder.iterdir() if path.is_dir()]
+            kept = {hex_of(digest) for digest in wanted()}
+            others = [path for path in copies if path.name not in kept]
+            for path in others:
+                _remove(path)
+        return len(others)
 
     def _fill(self, target: Path, version: Version, blobs: BlobStore) -> None:
         fresh = self._folder / f"new-{new_id()}"

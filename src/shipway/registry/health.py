@@ -15,6 +15,7 @@ from shipway.domain.digests import digest_of
 from shipway.errors import ShipwayError
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import METADATA_FILE, blobs_of, database_of
+from shipway.registry.needs import Needs
 from shipway.registry.oci import index_bytes
 from shipway.registry.ports import BlobStore
 from shipway.registry.sql.schema import HEAD, newer_store, schema_of
@@ -138,14 +139,21 @@ def _blob_findings(store: SqlMetadata, blobs: BlobStore, *, thorough: bool) -> I
     for model in store.versions.models():
         for version in store.versions.list(model):
             count += 1
-            for entry in version.manifest.files:
-                if fault := _blob_fault(blobs, entry.digest, thorough=thorough):
-                    message = f"{version.ref}: {entry.path} {fault}"
+            named = {entry.path: entry.digest for entry in version.manifest.files}
+            for path, digest in {**named, "its manifest": version.digest}.items():
+                if fault := _blob_fault(blobs, digest, thorough=thorough):
+                    message = f"{version.ref}: {path} {fault}"
                     step = f"publish the same files again, or {_BACKUP}"
                     yield _found(Level.ERROR, "store.blob-damaged", message, step)
     verb = "hashed" if thorough else "looked for"
     message = f"the files of {count} versions were {verb}"
     yield _found(Level.OK, "store.versions", message)
+    needs = Needs()
+    for line in store.dump():
+        needs.read(line)
+    if unneeded := len(set(blobs.digests()) - needs.mentioned):
+        message = f"{unneeded} stored files are of no version and in no record"
+        yield _found(Level.OK, "store.unneeded", message, "remove them with `shipway gc`")
 
 
 def _blob_fault(blobs: BlobStore, digest: str, *, thorough: bool) -> str:

@@ -1,11 +1,11 @@
-"""What the history of an endpoint says. Pure: changes in, answers out."""
+"""What the history of an endpoint or a model says. Pure: changes in, answers out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
 
-from shipway.registry.records import EndpointChange
+from shipway.registry.records import EndpointChange, VersionChange
 
 
 class Action(StrEnum):
@@ -31,3 +31,9 @@ def live_before(changes: Iterable[EndpointChange]) -> int | None:
         elif change.live not in trail[-1:]:
             trail.append(change.live)
     return trail[-2] if len(trail) > 1 else None
+
+
+def deletions(changes: Iterable[VersionChange]) -> tuple[VersionChange, ...]:
+    """The change that deleted each version that is deleted now; *changes* are one model's."""
+    newest = {change.number: change for change in changes}
+    return tuple(change for change in newest.values() if change.action == "delete")

@@ -15,17 +15,30 @@ from dataclasses import dataclass, field
 from importlib.metadata import distributions
 from pathlib import Path, PurePosixPath
 
+import msgspec
+
 from shipway.domain.digests import digest_of, digest_of_file
-from shipway.registry.records import CodeRecord, DataRecord, Lineage
+from shipway.registry.records import CodeRecord, DataRecord, Lineage, Making
 
 DIFF_FILE = "uncommitted.patch"
 """The name under which a version keeps the uncommitted change that it was made with."""
+
+UNTRACKED = b"# untracked "
+"""How a line of it begins that tells of a file which git does not know, by digest and path."""
+NOT_KEPT = b"# the change is not kept: "
+"""How it begins when the change was too large to keep."""
 
 _GIT_TIMEOUT_S = 30.0
 _LARGEST_HASHED_BYTES = 16 << 20
 _LARGEST_DIFF_BYTES = 32 << 20
 _STORE = ".shipway"
-_SAFE = ("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "--no-optional-locks")
+SAFE_SETTINGS = (
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "--no-optional-locks",
+)
 _PLAIN_DIFF = (
     "diff",
     "HEAD",
@@ -60,6 +73,7 @@ class Captured:
         source_model_type: str = "",
         parameters: Mapping[str, str | int | float | bool | None] | None = None,
         parent: int | None = None,
+        making: Making | msgspec.UnsetType = msgspec.UNSET,
     ) -> Lineage:
         """The record to publish, with what only the packer knows."""
         return Lineage(
@@ -73,6 +87,7 @@ class Captured:
             platform=self.platform,
             packages=self.packages,
             parent=parent,
+            making=making,
         )
 
 
@@ -111,16 +126,16 @@ def _platform() -> str:
 
 
 def _code(folder: Path, environ: Mapping[str, str]) -> tuple[CodeRecord, bytes]:
-    git = _Git(folder, environ)
+    git = Git(folder, environ)
     top = git.text("rev-parse", "--show-toplevel")
     if not top:
         return CodeRecord(), b""
-    git = _Git(Path(top), environ, _without_filters(git))
+    git = Git(Path(top), environ, without_filters(git))
     commit = git.text("rev-parse", "--verify", "--quiet", "HEAD")
     diff = git.run(*_PLAIN_DIFF) if commit else b""
     if diff is None or len(diff) > _LARGEST_DIFF_BYTES:
         # Too large to keep whole: its digest still tells two of them apart.
-        diff = f"# the change is not kept: {digest_of(diff or b'')}\n".encode()
+        diff = NOT_KEPT + digest_of(diff or b"").encode() + b"\n"
     untracked = git.run("ls-files", "--others", "--exclude-standard", "-z") or b""
     diff += b"".join(_untracked(Path(top), untracked))
     record = CodeRecord(
@@ -147,10 +162,10 @@ def _untracked(top: Path, listing: bytes) -> Iterator[bytes]:
             mark = digest_of_file(path) if size <= _LARGEST_HASHED_BYTES else f"{size} bytes"
         except OSError:
             mark = "unreadable"
-        yield b"# untracked %s %s\n" % (mark.encode(), raw.replace(b"\n", b"\\n"))
+        yield UNTRACKED + b"%s %s\n" % (mark.encode(), raw.replace(b"\n", b"\\n"))
 
 
-def _without_filters(git: _Git) -> dict[str, str]:
+def without_filters(git: Git) -> dict[str, str]:
     """Settings that empty every clean, smudge and process filter that is configured."""
     names = git.run("config", "--name-only", "-z", "--get-regexp", r"^filter\..*") or b""
     drivers = {os.fsdecode(name.rpartition(b".")[0]) for name in names.split(b"\0") if name}
@@ -158,8 +173,8 @@ def _without_filters(git: _Git) -> dict[str, str]:
     return {f"{driver}.{key}": value for driver in sorted(drivers) for key, value in empty.items()}
 
 
-class _Git:
-    """Git in one folder, reading only."""
+class Git:
+    """Git in one folder, with everything off that could run a program of the repository's."""
 
     def __init__(
         self, folder: Path, environ: Mapping[str, str], settings: Mapping[str, str] | None = None
@@ -171,7 +186,7 @@ class _Git:
             self._environ[f"GIT_CONFIG_KEY_{index}"] = name
             self._environ[f"GIT_CONFIG_VALUE_{index}"] = value
         self._environ["GIT_CONFIG_COUNT"] = str(len(settings or {}))
-        self._start = ("git", *_SAFE, "-C", str(folder), "--no-pager")
+        self._start = ("git", *SAFE_SETTINGS, "-C", str(folder), "--no-pager")
 
     def run(self, *arguments: str) -> bytes | None:
         """What git prints; None if it is not there, fails, or takes longer than 30 s."""

@@ -96,6 +96,18 @@ class LocalBlobs:
             names = [entry.name for entry in entries]
         yield from (f"sha256:{name}" for name in names if len(name) == _HEX_LENGTH)
 
+    def remove(self, digest: str) -> int:
+        """See the port. Whoever has it open reads on to the end."""
+        path = self._path(digest)
+        with storing(self._blobs):
+            try:
+                size = path.lstat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                return 0
+            sync_folder(self._blobs)
+        return size
+
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
         """See the port. Whoever comes last lists all, so nobody's version is left out."""
         if _holds(self._index, index_bytes(listing())):

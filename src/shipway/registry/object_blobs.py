@@ -85,6 +85,18 @@ class ObjectBlobs:
                 names = [str(each["path"]).removeprefix(_FOLDER) for each in batch]
                 yield from (f"sha256:{name}" for name in names if _HEX.fullmatch(name))
 
+    def remove(self, digest: str) -> int:
+        """See the port. Whoever reads it meanwhile has it whole in memory, or not at all."""
+        import obstore  # noqa: PLC0415
+
+        key = f"{_FOLDER}{hex_of(digest)}"
+        size = self._size(key)
+        if size is None:
+            return 0
+        with self._translated():
+            obstore.delete(self._store, key)
+        return size
+
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
         """See the port.
 

@@ -6,17 +6,30 @@ One conformance class a port in ``tests/conformance`` says what every implementa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from shipway.registry.oci import Descriptor
-from shipway.registry.records import EndpointChange, EvidenceRecord, Manifest, Version
+from shipway.registry.records import (
+    EndpointChange,
+    EvidenceRecord,
+    Manifest,
+    Version,
+    VersionChange,
+)
 from shipway.security.keys import KeyRecord
 
 
+class BlobsWereUnneeded(Exception):
+    """Blobs of a version were noted as unneeded: put them again, then append it again.
+
+    They are no longer noted as such, but may have been removed since they were put.
+    """
+
+
 class BlobStore(Protocol):
-    """Bytes under their SHA-256. Nothing here can be changed, only added."""
+    """Bytes under their SHA-256. Nothing here can be changed, only added and removed."""
 
     def put(self, contents: Sequence[bytes]) -> tuple[str, ...]:
         """Keep each of *contents* and give their digests, once all of them are durable.
@@ -37,12 +50,18 @@ class BlobStore(Protocol):
     def digests(self) -> Iterator[str]:
         """The digest of everything that is kept, in no order."""
 
+    def remove(self, digest: str) -> int:
+        """Forget what is kept under *digest*: the bytes freed, 0 if there is nothing."""
+
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
         """Make the view for other tools show *listing*, asked for anew once nobody else writes."""
 
 
 class VersionLog(Protocol):
-    """Versions, each model's numbered without a gap, most from 1. A version never changes."""
+    """Versions, each model's numbered without a gap, most from 1. A version never changes.
+
+    A deleted one is left out of every answer here; its number is not given again.
+    """
 
     def append(
         self,
@@ -57,7 +76,8 @@ class VersionLog(Protocol):
     ) -> Version:
         """The next version of the model, or the one there is if *digest* is already published.
 
-        *first* is the number of the model's first version here.
+        *first* is the number of the model's first version here. A deleted version with *digest*
+        is brought back. Raises :class:`BlobsWereUnneeded`, having added nothing.
         """
 
     def get(self, model: str, number: int) -> Version | None:
@@ -71,6 +91,40 @@ class VersionLog(Protocol):
 
     def images(self) -> tuple[Descriptor, ...]:
         """The image of every version, by model and number."""
+
+
+class DeletionLog(Protocol):
+    """Which versions were deleted, and which of them were brought back, for ever."""
+
+    def delete(self, change: VersionChange) -> bool:
+        """Delete a version that is there and never was live; whether that was so.
+
+        Whatever ``sequence`` *change* has, it is kept under the next.
+        """
+
+    def list(self, model: str) -> tuple[VersionChange, ...]:
+        """Every change of the versions of *model*, by number and sequence."""
+
+
+class BlobLedger(Protocol):
+    """Since when which blobs are needed by no record; makes it safe to remove them.
+
+    A blob is removed only while it is noted here and nobody can append. Appending a version takes
+    its blobs off the list, and has its publisher put them again if any was on it. So whichever of
+    the two comes first, a version has its blobs.
+    """
+
+    def note(
+        self, kept: Iterable[str], now: datetime, *, dry_run: bool = False
+    ) -> dict[str, datetime]:
+        """Note which of the *kept* blobs no record mentions; those, and since when.
+
+        One that is noted already keeps its time; one that is needed again is off the list. A
+        *dry_run* gives the same and notes nothing.
+        """
+
+    def sweep(self, digests: Sequence[str], remove: Callable[[str], None]) -> None:
+        """Call *remove* for those of *digests* that are noted still, while nobody can append."""
 
 
 class EvidenceLog(Protocol):
@@ -101,7 +155,8 @@ class EndpointLog(Protocol):
     def append(self, change: EndpointChange) -> bool:
         """Add *change* if its sequence is one more than the newest (1 for the first).
 
-        Gives whether it was added; of changes with one sequence exactly one ever is.
+        A deleted version is never made live. Gives whether it was added; of changes with one
+        sequence exactly one ever is.
         """
 
     def last(self, endpoint: str) -> EndpointChange | None:
@@ -135,6 +190,14 @@ class MetadataStore(Protocol):
         """The versions."""
 
     @property
+    def deletions(self) -> DeletionLog:
+        """Which versions were deleted."""
+
+    @property
+    def ledger(self) -> BlobLedger:
+        """Which blobs no record needs."""
+
+    @property
     def evidence(self) -> EvidenceLog:
         """What was judged."""
 
@@ -148,6 +211,9 @@ class MetadataStore(Protocol):
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""
+
+    def dump(self) -> Iterator[bytes]:
+        """Every record, as lines of one moment that ``sql.dump.load`` takes in elsewhere."""
 
     def close(self) -> None:
         """Give back connections and files."""

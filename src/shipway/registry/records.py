@@ -41,6 +41,21 @@ class CodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     diff_digest: str = ""
 
 
+class Making(msgspec.Struct, frozen=True, kw_only=True):
+    """What it takes to make a version again, beside its data and its code.
+
+    ``training`` is the command that trains (``retrain.command``) and ``packing`` the words after
+    ``shipway`` that packed it. ``contents`` has the digest of what each installed distribution
+    put on the disk, and ``libraries`` the machine's own that numbers depend on.
+    """
+
+    training: tuple[str, ...] = ()
+    packing: tuple[str, ...] = ()
+    seed: int | None = None
+    contents: dict[str, str] = {}
+    libraries: dict[str, str] = {}
+
+
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     """Where a version comes from."""
 
@@ -54,6 +69,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
     platform: str = ""
     packages: dict[str, str] = {}
     parent: int | None = None
+    making: Making | msgspec.UnsetType = msgspec.UNSET
+    """Unset in versions that are older than this: their bytes, and so their digests, stay."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +111,21 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.model}@{self.number}"
 
 
+class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A version was deleted (``action`` is ``delete``) or brought back (``restore``).
+
+    Its number, its manifest and what was judged about it stay; its files are collected later.
+    """
+
+    model: str
+    number: int
+    sequence: int
+    action: str
+    at: datetime
+    by: str
+    reason: str
+
+
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Something judged about a version: ``kind`` is ``gate`` now; ``body`` is the JSON of it."""
 
@@ -119,7 +151,7 @@ class EndpointChange(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an endpoint's append-only history.
 
     ``action`` is ``promote`` or ``rollback``; ``evidence`` is the id of the record it rests on,
-    None when it was forced, and ``reason`` says why.
+    None when the version was never gated, and ``reason`` says why.
     """
 
     endpoint: str

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -20,9 +21,10 @@ from shipway.domain.names import check_name
 from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
 from shipway.registry.cache import VersionCache
 from shipway.registry.entries import content_problems, path_problems
-from shipway.registry.history import Action, live_before
+from shipway.registry.history import Action, deletions, live_before
 from shipway.registry.manifests import manifest_bytes
 from shipway.registry.oci import image_bytes, image_descriptor
+from shipway.registry.placing import put_and_append
 from shipway.registry.ports import BlobStore, MetadataStore
 from shipway.registry.records import (
     EndpointChange,
@@ -31,6 +33,7 @@ from shipway.registry.records import (
     Manifest,
     Version,
 )
+from shipway.registry.refusals import deleted, moved, no_model, no_version
 from shipway.security.keys import KeyRecord
 
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
@@ -93,8 +96,8 @@ class Registry:
                 next_step="publish without a number, or into a store of its own",
             )
         image = image_bytes(manifest, content)
-        self._blobs.put([*files.values(), content, image])
-        version = self._store.versions.append(
+        append = partial(
+            self._store.versions.append,
             manifest,
             content=content,
             digest=digest_of(content),
@@ -103,8 +106,14 @@ class Registry:
             now=now,
             first=number or 1,
         )
+        version = put_and_append(self._blobs, [*files.values(), content, image], append)
         self.refresh_index()
         return version
+
+    @property
+    def stores(self) -> tuple[MetadataStore, BlobStore, VersionCache]:
+        """What it keeps records, bytes and copies in, for those who look after them."""
+        return self._store, self._blobs, self._cache
 
     def models(self) -> dict[str, int]:
         """The newest version number of each model, by name."""
@@ -119,14 +128,7 @@ class Registry:
         found = self._store.versions.get(model, number)
         if found is not None:
             return found
-        newest = self.models().get(model)
-        if newest is None:
-            raise self._no_model(model)
-        raise NotFoundError(
-            f"there is no {model}@{number}; {model} has the versions"
-            f" {self.versions(model)[0].number} to {newest}",
-            next_step="list them with `shipway versions`",
-        )
+        raise self._no_version(model, number)
 
     def resolve(self, reference: str, model: str | None = None) -> Version:
         """The version that people mean by ``flight-delay@3``, ``3``, ``v3`` or ``latest``.
@@ -141,7 +143,7 @@ class Registry:
         if which == "latest":
             newest = self.models().get(model)
             if newest is None:
-                raise self._no_model(model)
+                raise no_model(model, self.models())
             return self.version(model, newest)
         match = _NUMBER.fullmatch(which)
         if match is None:
@@ -253,7 +255,8 @@ class Registry:
         if (0 if last is None else last.sequence) != expected or not (
             self._store.endpoints.append(change)
         ):
-            raise self._moved(name, expected)
+            self.version(model, live)  # it may have been deleted since
+            raise moved(name, expected, self._store.endpoints.last(name))
         return _state(change)
 
     def history(self, name: str) -> tuple[EndpointChange, ...]:
@@ -310,18 +313,6 @@ class Registry:
                 next_step="gate the version itself: `shipway gate`",
             )
 
-    def _moved(self, name: str, expected: int) -> ConflictError:
-        last = self._store.endpoints.last(name)
-        state = (
-            "it does not exist"
-            if last is None
-            else f"{last.model}@{last.live} is live since change {last.sequence} by {last.by}"
-        )
-        return ConflictError(
-            f"the endpoint {name!r} is not at change {expected} any more: {state}",
-            next_step="look at it with `shipway status`, and decide again",
-        )
-
     def _only_model(self) -> str:
         models = self.models()
         if len(models) == 1:
@@ -331,13 +322,15 @@ class Registry:
             f"the store does not tell which model is meant: {there}", next_step=_REFERENCE
         )
 
-    def _no_model(self, model: str) -> NotFoundError:
-        models = ", ".join(self.models())
-        return NotFoundError(
-            f"there is no version of {model!r}"
-            + (f"; the store has {models}" if models else ", nor of any other model"),
-            next_step="publish one with `shipway pack <model file>`",
-        )
+    def _no_version(self, model: str, number: int) -> NotFoundError:
+        for change in deletions(self._store.deletions.list(model)):
+            if change.number == number:
+                return deleted(change)
+        newest = self.models().get(model)
+        if newest is None:
+            return no_model(model, self.models())
+        first = self.versions(model)[0].number
+        return no_version(model, number, first=first, newest=newest)
 
 
 def _state(change: EndpointChange) -> EndpointState:

@@ -92,6 +92,9 @@ def rollback(
 ) -> Switch:
     """Route the endpoint to the version that was live before, or to *to*, whole.
 
+    It rests on what that version was last gated on, whatever the verdict: going back asks for
+    no permission.
+
     Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to.
     """
     state = _state(registry, model, order)  # before the target: a change in between is a conflict
@@ -101,6 +104,7 @@ def rollback(
             next_step="promote one first: `shipway promote`",
         )
     chosen = to or registry.version(model, registry.rollback_target(order.endpoint))
+    gated = latest_gate(registry, chosen)
     return _switch(
         registry,
         chosen,
@@ -108,7 +112,7 @@ def rollback(
         state,
         prove=prove,
         action="rollback",
-        evidence=None,
+        evidence=gated.id if gated else None,
         forced=False,
         dry_run=dry_run,
     )
@@ -187,9 +191,16 @@ def _switch(
             live=chosen.number,
             action=action,
             by=order.by,
-            reason=order.reason,
+            reason=order.reason.strip() or _usual_reason(action, state),
             evidence=evidence,
             forced=forced,
             now=order.now,
         )
     return Switch(before=state.live, version=chosen, evidence=evidence, forced=forced, state=after)
+
+
+def _usual_reason(action: str, state: EndpointState) -> str:
+    """Why an endpoint is changed when nobody says it."""
+    if action == "promote":
+        return "its gate passed"
+    return f"back from version {state.live}"

@@ -18,7 +18,7 @@ from shipway.registry.sql import migrate
 
 def main(home: str) -> int:
     """Open it."""
-    upgrade = migrate._upgrade
+    upgrade = migrate.upgrade
 
     def told(*arguments: Any) -> None:
         upgrade(*arguments)
@@ -27,7 +27,7 @@ def main(home: str) -> int:
     print("ready", flush=True)  # noqa: T201
     sys.stdin.readline()
     with (
-        mock.patch.object(migrate, "_upgrade", told),
+        mock.patch.object(migrate, "upgrade", told),
         open_registry(Path(home), addresses()) as registry,
     ):
         registry.models()

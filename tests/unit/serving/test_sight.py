@@ -177,6 +177,18 @@ def test_a_known_head_does_not_excuse_a_wrong_length() -> None:
                 reader.decode(wrong, length)
 
 
+def test_a_head_of_the_same_length_is_not_the_one_met_before() -> None:
+    """One row of FP64 and two of FP32 are as many bytes, and so are their heads."""
+    reader = codec(NUMBERS)
+    one, length = binary([(1.0, 2.0, 3.0)])
+    two, same = binary([(1.0, 2.0, 3.0), (4.0, 5.0, 6.0)], "FP32")
+    assert (len(one), length) == (len(two), same)
+    for data, rows in ((one, 1), (two, 2), (one, 1)):
+        decoded = reader.decode(data, length)
+        assert decoded.rows == rows
+        assert list(decoded.columns["c"]) == [3.0, 6.0][:rows]
+
+
 NESTED: Any = [[[[1]]]]
 
 

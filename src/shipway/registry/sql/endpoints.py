@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Row, func, insert, select
 
 from shipway.registry.records import EndpointChange
 from shipway.registry.sql.database import Database
+from shipway.registry.sql.deletions import is_deleted
 from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.tables import ENDPOINT_CHANGES
 
@@ -35,6 +36,8 @@ class SqlEndpoints:
         }
         with self._database.writing() as connection:
             if change.sequence != _newest(connection, change.endpoint) + 1:
+                return False
+            if is_deleted(connection, change.model, change.live):
                 return False
             connection.execute(insert(ENDPOINT_CHANGES), [values])
             raise_revision(connection)

@@ -34,20 +34,25 @@ def migrate(database: Database, *, where: str) -> None:
         current = schema_of(connection)
         if current == HEAD:
             return
-        _upgrade(connection, current, where)
+        upgrade(connection, current, where)
 
 
-def _upgrade(connection: Connection, current: str | None, where: str) -> None:
+def upgrade(connection: Connection, current: str | None, where: str, *, to: str = HEAD) -> None:
+    """Bring the tables from schema *current* to *to*, within the transaction of *connection*.
+
+    Raises :class:`~shipway.errors.StoreError` for a schema that this release does not know.
+    """
     from alembic import command  # noqa: PLC0415
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     config = _config()
     script = ScriptDirectory.from_config(config)
     known = {revision.revision for revision in script.walk_revisions()}
-    if current is not None and current not in known:
-        raise newer_store(where, current)
+    for schema in (current, to):
+        if schema is not None and schema not in known:
+            raise newer_store(where, schema)
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
 
 
 def _config() -> Config:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shipway.registry.sql.database import Database
+from shipway.registry.sql.deletions import SqlDeletions
+from shipway.registry.sql.dump import dump
 from shipway.registry.sql.endpoints import SqlEndpoints
 from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
+from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
 from shipway.registry.sql.versions import SqlVersions
 
@@ -16,6 +21,8 @@ class SqlMetadata:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.versions = SqlVersions(database)
+        self.deletions = SqlDeletions(database)
+        self.ledger = SqlLedger(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
@@ -24,6 +31,10 @@ class SqlMetadata:
         """See the port."""
         with self._database.reading() as connection:
             return read_revision(connection)
+
+    def dump(self) -> Iterator[bytes]:
+        """See the port."""
+        return dump(self._database)
 
     def close(self) -> None:
         """See the port."""

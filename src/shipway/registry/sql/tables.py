@@ -103,6 +103,28 @@ ENDPOINT_CHANGES = Table(
     CheckConstraint("endpoint = lower(endpoint)", name="lower_case"),
 )
 
+VERSION_CHANGES = Table(
+    "version_changes",
+    METADATA,
+    Column("model", Name, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", Integer, primary_key=True, autoincrement=False),
+    Column("action", Text, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+    CheckConstraint("sequence >= 1", name="counts_from_one"),
+)
+"""Odd sequences delete a version, even ones bring it back."""
+
+UNNEEDED_BLOBS = Table(
+    "unneeded_blobs",
+    METADATA,
+    Column("digest", Text, primary_key=True),
+    Column("since", Moment, nullable=False),
+)
+
 KEYS = Table(
     "keys",
     METADATA,

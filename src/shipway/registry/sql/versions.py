@@ -10,8 +10,11 @@ from sqlalchemy import Row, func, insert, select
 from shipway.domain.digests import digest_of
 from shipway.errors import DigestMismatch, IntegrityError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
+from shipway.registry.ports import BlobsWereUnneeded
 from shipway.registry.records import Manifest, Version
 from shipway.registry.sql.database import Database
+from shipway.registry.sql.deletions import NOT_DELETED, bring_back
+from shipway.registry.sql.ledger import take_off
 from shipway.registry.sql.tables import VERSIONS
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
@@ -37,11 +40,15 @@ class SqlVersions:
     ) -> Version:
         """See the port. The number is taken and used within one transaction, so none is lost."""
         model = manifest.model
+        needed = {digest, image.digest, *(entry.digest for entry in manifest.files)}
         same = select(VERSIONS).where(_COLUMNS.model == model, _COLUMNS.digest == digest)
         newest = select(func.max(_COLUMNS.number)).where(_COLUMNS.model == model)
         with self._database.writing() as connection:
+            put_again = take_off(connection, needed)
             row = connection.execute(same).one_or_none()
-            if row is None:
+            if row is not None and not put_again:
+                bring_back(connection, model, row.number, by=by, now=now)
+            elif row is None and not put_again:
                 number = (connection.execute(newest).scalar_one() or first - 1) + 1
                 values = {
                     "model": model,
@@ -55,37 +62,44 @@ class SqlVersions:
                 }
                 connection.execute(insert(VERSIONS), [values])
                 row = connection.execute(same).one()
+        if row is None or put_again:
+            raise BlobsWereUnneeded(f"some of {sorted(needed)}")
         return _version(row)
 
     def get(self, model: str, number: int) -> Version | None:
         """See the port."""
-        query = select(VERSIONS).where(_COLUMNS.model == model, _COLUMNS.number == number)
+        query = select(VERSIONS).where(
+            _COLUMNS.model == model, _COLUMNS.number == number, NOT_DELETED
+        )
         with self._database.reading() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else _version(row)
 
     def list(self, model: str) -> tuple[Version, ...]:
         """See the port."""
-        query = select(VERSIONS).where(_COLUMNS.model == model).order_by(_COLUMNS.number)
+        query = select(VERSIONS).where(_COLUMNS.model == model, NOT_DELETED)
         with self._database.reading() as connection:
-            return tuple(_version(row) for row in connection.execute(query))
+            rows = connection.execute(query.order_by(_COLUMNS.number))
+            return tuple(_version(row) for row in rows)
 
     def models(self) -> dict[str, int]:
         """See the port."""
-        query = select(_COLUMNS.model, func.max(_COLUMNS.number)).group_by(_COLUMNS.model)
+        query = select(_COLUMNS.model, func.max(_COLUMNS.number)).where(NOT_DELETED)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(_COLUMNS.model))
+            grouped = query.group_by(_COLUMNS.model).order_by(_COLUMNS.model)
+            rows = connection.execute(grouped)
             return {str(model): int(number) for model, number in rows}
 
     def images(self) -> tuple[Descriptor, ...]:
         """See the port."""
-        query = select(
+        columns = (
             _COLUMNS.model,
             _COLUMNS.number,
             _COLUMNS.created_at,
             _COLUMNS.image_digest,
             _COLUMNS.image_size,
-        ).order_by(_COLUMNS.model, _COLUMNS.number)
+        )
+        query = select(*columns).where(NOT_DELETED).order_by(_COLUMNS.model, _COLUMNS.number)
         with self._database.reading() as connection:
             return tuple(
                 annotated(

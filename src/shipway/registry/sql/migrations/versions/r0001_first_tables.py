@@ -5,15 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from shipway.registry.sql import postgres, sqlite
+from shipway.registry.sql.append_only import refuse_changes
 
 revision = "0001"
 down_revision = None
 
 _TIME = sa.DateTime(timezone=True)
 _NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
-_APPEND_ONLY = ("versions", "evidence", "endpoint_changes")
-_REFUSALS = {"sqlite": sqlite.refuse_changes, "postgresql": postgres.refuse_changes}
 
 
 def upgrade() -> None:
@@ -83,10 +81,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_meta"),
     )
     op.bulk_insert(meta, [{"name": "revision", "value": 0}])
-    refuse_changes = _REFUSALS[op.get_bind().dialect.name]
-    for table in _APPEND_ONLY:
-        for statement in refuse_changes(table):
-            op.execute(statement)
+    refuse_changes(op.get_bind(), "versions", "evidence", "endpoint_changes")
 
 
 def downgrade() -> None:
