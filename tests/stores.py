@@ -9,6 +9,7 @@ from pathlib import Path
 from shipway.domain.metrics import Task
 from shipway.domain.model import InputSpec, Kind, ModelSpec
 from shipway.domain.objectives import Objectives
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.entries import file_entries
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Lineage, Manifest, Version
@@ -51,9 +52,10 @@ def manifest(contents: Mapping[str, bytes], *, model: str = "flight-delay") -> M
 class Store:
     """A registry in a folder, with shorthands for tests."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, addresses: Addresses = IN_FOLDER) -> None:
         self.home = home
-        self.registry: Registry = open_registry(home)
+        self.addresses = addresses
+        self.registry: Registry = open_registry(home, addresses)
         self.now = NOW
 
     def publish(self, seed: str = "a", *, model: str = "flight-delay", by: str = "anna") -> Version:
@@ -73,4 +75,18 @@ class Store:
     def reopen(self) -> None:
         """Close the registry and open it again, as another process would find it."""
         self.registry.close()
-        self.registry = open_registry(self.home)
+        self.registry = open_registry(self.home, self.addresses)
+
+
+def everything(registry: Registry) -> list[object]:
+    """All that a registry says, to compare two of them."""
+    models = registry.models()
+    versions = [version for model in models for version in registry.versions(model)]
+    evidence = [registry.evidence(version.model, version.number) for version in versions]
+    opened = [
+        {path: file.read_bytes() for path, file in registry.open_files(version).items()}
+        for version in versions
+    ]
+    histories = [registry.history(state.endpoint) for state in registry.endpoints()]
+    deleted = [registry.stores[0].deletions.list(model) for model in models]
+    return [models, versions, evidence, opened, histories, registry.keys(), deleted]

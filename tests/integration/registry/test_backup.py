@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.faults import OPERATIONS, Fault
 from tests.fixtures.stores.make import FOLDER, make
-from tests.stores import NOW, Store, files, manifest
+from tests.stores import NOW, Store, everything, files, manifest
 
 from shipway.domain.digests import digest_of
 from shipway.errors import (
@@ -27,26 +27,11 @@ from shipway.registry.backup import BackedUp, back_up
 from shipway.registry.deleting import delete_version
 from shipway.registry.health import Level, store_health
 from shipway.registry.opening import open_registry
-from shipway.registry.registry import Registry
 from shipway.registry.restoring import Restored, restore
 
 
 def backed_up(store: Store, target: Path, *, replace: bool = False) -> BackedUp:
     return back_up(store.registry, target, beside=store.home, by="anna", now=NOW, replace=replace)
-
-
-def told(registry: Registry) -> list[object]:
-    """Everything that a registry says, to compare two of them."""
-    models = registry.models()
-    versions = [version for model in models for version in registry.versions(model)]
-    evidence = [registry.evidence(version.model, version.number) for version in versions]
-    opened = [
-        {path: file.read_bytes() for path, file in registry.open_files(version).items()}
-        for version in versions
-    ]
-    histories = [registry.history(state.endpoint) for state in registry.endpoints()]
-    deleted = [registry.stores[0].deletions.list(model) for model in models]
-    return [models, versions, evidence, opened, histories, registry.keys(), deleted]
 
 
 @pytest.fixture
@@ -70,7 +55,7 @@ def test_all_comes_back(full: Store, tmp_path: Path) -> None:
     restored = restore(tmp_path / "store.backup", tmp_path / "back")
     assert (restored.versions, restored.blobs) == (made.versions, made.blobs) == (4, made.blobs)
     with open_registry(tmp_path / "back") as registry:
-        assert told(registry) == told(full.registry)
+        assert everything(registry) == everything(full.registry)
         assert registry.revision() == full.registry.revision()
         contents = files("next")
         version = registry.publish(manifest(contents), contents, by="anna", now=NOW)
@@ -112,12 +97,12 @@ def test_a_backup_of_an_older_release(tmp_path: Path) -> None:
     make(tmp_path / "full")
     store = Store(tmp_path / "full")
     backed_up(store, tmp_path / "new.backup")
-    expected = told(store.registry)
+    expected = everything(store.registry)
     store.registry.close()
     _rewritten(tmp_path / "new.backup", old, records=b"\n".join(lines) + b"\n")
     restore(old, tmp_path / "back")
     with open_registry(tmp_path / "back") as registry:
-        assert told(registry) == expected
+        assert everything(registry) == expected
 
 
 def test_a_backup_of_a_newer_release(full: Store, tmp_path: Path) -> None:
@@ -256,7 +241,7 @@ def test_a_disk_that_fails_while_restoring(
         home = tmp_path / f"back{step}"
         if home.exists():
             with open_registry(home) as registry:
-                assert told(registry) == told(store.registry)
+                assert everything(registry) == everything(store.registry)
 
 
 def failing(

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.databases import Postgres
+from tests.fixtures.stores.make import make
 from tests.objects import ObjectStorage
 from tests.stores import NOW, files, manifest
 
+from shipway.domain.digests import digest_of
+from shipway.durable import sync_folder
 from shipway.errors import ConfigError, StoreError, StoreUnavailable
+from shipway.registry import object_blobs
 from shipway.registry.addresses import Addresses
+from shipway.registry.backup import back_up
 from shipway.registry.current import open_current
 from shipway.registry.export import export_version
 from shipway.registry.health import Level, store_health
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Version
 from shipway.registry.registry import Registry
+from shipway.registry.restoring import restore
+from shipway.registry.sql.dump import dump, load
 from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.tables import METADATA
 
@@ -234,3 +245,66 @@ def test_an_index_that_was_overtaken(addresses: Addresses, registry: Registry) -
     from shipway.registry.oci import index_bytes
 
     assert ObjectBlobs(addresses.blobs).read_index() == index_bytes(images())
+
+
+def test_a_removal_does_not_wait_for_long(
+    s3: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Object storage that accepts a removal and says nothing is given up on, and not asked again.
+
+    Whoever removes holds the lock that all publishers wait for.
+    """
+    monkeypatch.setattr(object_blobs, "_HASTE", timedelta(milliseconds=300))
+    address = s3.fresh()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(0)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        with pytest.raises(StoreUnavailable):
+            object_blobs.ObjectBlobs(address).remove(digest_of(b"x"))
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_where_a_commit_fails_nothing_is_restored(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the records cannot be committed in the end, the folder goes away again with its files."""
+    make(tmp_path / "full")
+    with open_registry(tmp_path / "full") as registry:
+        back_up(registry, tmp_path / "x", beside=tmp_path / "full", by="anna", now=NOW)
+    addresses = Addresses(records=postgres.fresh())
+
+    def cut(folder: Path) -> None:
+        sync_folder(folder)
+        with psycopg.connect(addresses.records) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shipway.registry.restoring.sync_folder", cut)
+        with pytest.raises(StoreUnavailable):
+            restore(tmp_path / "x", tmp_path / "back", addresses)
+    assert {path.name for path in tmp_path.iterdir()} == {"full", "x"}
+    assert restore(tmp_path / "x", tmp_path / "back", addresses).versions == 4
+
+
+def test_a_backup_of_an_older_release_comes_into_postgresql(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """Tables of the schema of a backup are made and migrated in PostgreSQL as in a file."""
+    addresses = Addresses(records=postgres.fresh())
+    make(tmp_path / "full")
+    with open_registry(tmp_path / "full") as registry:
+        lines = [
+            b'{"schema":"0001"}' if b'"schema"' in line[:10] else line
+            for line in registry.stores[0].dump()
+            if not line.startswith((b'["version_changes"', b'["unneeded_blobs"'))
+        ]
+        told = list(registry.stores[0].dump())
+    with closing(PostgresDatabase(addresses.records)) as database:
+        load(database, lines, where="a test")
+        assert list(dump(database)) == told

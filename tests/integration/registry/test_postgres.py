@@ -9,9 +9,12 @@ from urllib.parse import quote
 
 import pytest
 from tests.databases import Postgres
+from tests.stores import NOW
 
+from shipway.domain.digests import digest_of
 from shipway.errors import MissingPackage, StoreError, StoreUnavailable
 from shipway.registry.object_blobs import ObjectBlobs
+from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.revision import raise_revision, read_revision
@@ -87,6 +90,28 @@ def test_a_connection_that_is_cut_takes_its_transaction_along(address: str) -> N
             write()
         with cut.writing() as connection:
             assert read_revision(connection) == 0
+
+
+def test_a_collection_that_lost_its_lock_removes_nothing_more(address: str) -> None:
+    """Once the database has ended a collection, others may append, so it stops at once."""
+    removed: list[str] = []
+    with opened(address) as collects, opened(address) as cuts:
+        ledger = SqlLedger(collects)
+        digests = [digest_of(f"{index}".encode()) for index in range(5)]
+        ledger.note(digests, NOW)
+
+        def remove(digest: str) -> None:
+            removed.append(digest)
+            with cuts.reading() as other:
+                other.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+                    " WHERE locktype = 'advisory' AND database ="
+                    " (SELECT oid FROM pg_database WHERE datname = current_database())"
+                )
+
+        with pytest.raises(StoreUnavailable):
+            ledger.sweep(digests, remove)
+    assert len(removed) == 1
 
 
 def test_a_hurried_server_waits_for_its_disk_all_the_same(address: str) -> None:
