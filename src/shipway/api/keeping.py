@@ -8,11 +8,12 @@ from pathlib import Path
 
 from shipway.bootstrap.project import Project
 from shipway.domain.progress import SILENT, Progress
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.backup import BackedUp, back_up, would_back_up
 from shipway.registry.collecting import GRACE, Collected, collect
 from shipway.registry.deleting import delete_version
 from shipway.registry.records import VersionChange
-from shipway.registry.restoring import Restored
+from shipway.registry.restoring import Restored, refuse_restoring
 from shipway.registry.restoring import restore as restore_store
 
 
@@ -75,14 +76,21 @@ def backup(
 
 
 def restore(
-    file: Path, home: Path, *, dry_run: bool = False, progress: Progress = SILENT
+    file: Path,
+    home: Path,
+    *,
+    addresses: Addresses = IN_FOLDER,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
 ) -> Restored:
-    """Make the store folder *home*, which is new or empty, of the backup *file*.
+    """Make a store in the folder *home* and at *addresses*, all new or empty, of the backup *file*.
 
     A dry run restores into a folder that goes away again. Raises
+    :class:`~shipway.errors.ConflictError` where there is a store, and
     :class:`~shipway.errors.IntegrityError` for a backup that is not whole.
     """
     if not dry_run:
-        return restore_store(file, home, progress=progress)
+        return restore_store(file, home, addresses, progress=progress)
+    refuse_restoring(home, addresses)
     with tempfile.TemporaryDirectory(prefix="shipway-") as folder:
         return restore_store(file, Path(folder) / "store", progress=progress)

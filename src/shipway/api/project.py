@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from shipway.bootstrap.project import Project, open_project
+from shipway.bootstrap.project import Project, open_project, store_addresses
+from shipway.registry.addresses import Addresses
 
-__all__ = ["Project", "open_project"]
+__all__ = ["Addresses", "Project", "open_project", "store_addresses"]

@@ -29,6 +29,8 @@ from shipway.registry.records import DataRecord, Making, Version
 
 TOLERANCE = 1e-6
 _REQUIREMENTS = "requirements.txt"
+_IN_FOLDER = {"SHIPWAY_STORE__URL": "", "SHIPWAY_STORE__BLOBS": ""}
+"""What is made again is kept in a folder that goes away, wherever the store is."""
 _REPORTED_LINES = 12
 
 
@@ -252,6 +254,7 @@ class _Place:
         seed = self._making.seed
         environ = {
             **self._project.environ,
+            **_IN_FOLDER,
             "SHIPWAY_HOME": str(self._store),
             "SHIPWAY_PARAMETERS": parameters,
             "SHIPWAY_SEED": "" if seed is None else str(seed),

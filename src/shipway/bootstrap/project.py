@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from shipway.config.load import Loaded, load_settings
-from shipway.config.settings import Settings
+from shipway.config.load import Loaded, load_settings, load_store
+from shipway.config.settings import Settings, StoreSettings
 from shipway.contract import odcs
 from shipway.contract.schema import Contract
 from shipway.domain.times import Clock, system_clock
@@ -60,8 +60,7 @@ class Project:
     @property
     def addresses(self) -> Addresses:
         """Where the parts of the store are that are not in its folder."""
-        store = self.settings.store
-        return Addresses(records=store.url, blobs=store.blobs)
+        return _addresses(self.settings.store)
 
     @property
     def contract_path(self) -> Path:
@@ -152,6 +151,14 @@ class Project:
             opened.close()
 
 
+def store_addresses(
+    folder: Path, *, flags: Mapping[str, str], environ: Mapping[str, str] | None = None
+) -> Addresses:
+    """Where the parts of the store are that are not in its folder; *folder* may be no project."""
+    environ = os.environ if environ is None else environ
+    return _addresses(load_store(folder, environ=environ, flags=flags))
+
+
 def open_project(
     folder: Path,
     *,
@@ -166,6 +173,10 @@ def open_project(
     flags = flags or {}
     loaded = load_settings(folder, environ=environ, flags=flags)
     return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ, flags=flags)
+
+
+def _addresses(store: StoreSettings) -> Addresses:
+    return Addresses(records=store.url, blobs=store.blobs)
 
 
 def _who(environ: Mapping[str, str]) -> str:

@@ -57,13 +57,20 @@ def restore(
 ) -> Result:
     """Make a store of a backup, checked to the last byte.
 
-    It is all there afterwards, or nothing is. A backup of an older release is brought up to
-    this one.
+    It is all there afterwards, or nothing is. Where `store.url` or `store.blobs` are set, in
+    the project or by variables, records and blobs go there. A backup of an older release is
+    brought up to this one.
     """
     from shipway.api.keeping import restore as make
 
     output = options.output()
-    made = make(file, home, dry_run=dry_run, progress=output.progress)
+    made = make(
+        file,
+        home,
+        addresses=options.addresses(),
+        dry_run=dry_run,
+        progress=output.progress,
+    )
 
     def show(output: Output) -> None:
         verb = "Could restore" if dry_run else "Restored"

@@ -13,7 +13,7 @@ from shipway.cli.output import Output
 from shipway.errors import UsageError
 
 if TYPE_CHECKING:
-    from shipway.api.project import Project
+    from shipway.api.project import Addresses, Project
 
 COMMON_GROUP = Group("Common options", sort_key=90)
 
@@ -54,6 +54,12 @@ class Options:
             if value is not None
         }
         return open_project(self.project, flags={**self._settings(), **said})
+
+    def addresses(self) -> Addresses:
+        """Where parts of a store are that are not in its folder; there need not be a project."""
+        from shipway.api.project import store_addresses
+
+        return store_addresses(self.project, flags=self._settings())
 
     def _settings(self) -> dict[str, str]:
         parted = [setting.partition("=") for setting in self.set]

@@ -39,7 +39,7 @@ def check_consistency(draft: Draft) -> None:
         _check_objective(index, objective, draft)
         _check_repeated(objective, seen, draft)
     _check_serve(draft)
-    _check_store(draft)
+    check_store(draft)
     _check_auth(draft)
     _check_retrain(draft)
 
@@ -270,7 +270,7 @@ def _check_auth(draft: Draft) -> None:
             draft.complain("contradiction", message, draft.where(name), "write it once")
 
 
-def _check_store(draft: Draft) -> None:
+def check_store(draft: Draft) -> None:
     """A password is for the environment alone: the file is shared, a command line is seen."""
     said = draft.values.get("store.url")
     if said is None or not said.value:

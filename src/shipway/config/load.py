@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shipway.config.consistency import check_consistency
+from shipway.config.consistency import check_consistency, check_store
 from shipway.config.draft import Draft, Origin
 from shipway.config.gather import read_file_values, read_flags, read_variables
 from shipway.config.schema import REPEATED, SECTIONS, entries, keys_of
 from shipway.config.secrets import shown
-from shipway.config.settings import FILE_NAME, ModelSettings, Settings
+from shipway.config.settings import FILE_NAME, ModelSettings, Settings, StoreSettings
 from shipway.config.syntax import read_document
 from shipway.domain.objectives import Costs, Objective, Objectives
 from shipway.errors import ConfigError, Problem
@@ -56,6 +56,25 @@ def load_settings(folder: Path, *, environ: Mapping[str, str], flags: Mapping[st
     """
     path = folder / FILE_NAME
     return parse_settings(_read_text(path), path=path, environ=environ, flags=flags)
+
+
+def load_store(
+    folder: Path, *, environ: Mapping[str, str], flags: Mapping[str, str]
+) -> StoreSettings:
+    """Where the store is, for a *folder* that need not hold a project: then nothing else is said.
+
+    Raises ``ConfigError`` like :func:`load_settings`.
+    """
+    path = folder / FILE_NAME
+    if path.exists():
+        return load_settings(folder, environ=environ, flags=flags).settings.store
+    draft = Draft(source=path.name)
+    read_variables(environ, draft)
+    read_flags(flags, draft)
+    check_store(draft)
+    if draft.problems:
+        raise _refusal(draft, path)
+    return StoreSettings(**_values_of("store", draft))
 
 
 def parse_settings(

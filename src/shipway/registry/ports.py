@@ -51,7 +51,10 @@ class BlobStore(Protocol):
         """The digest of everything that is kept, in no order."""
 
     def remove(self, digest: str) -> int:
-        """Forget what is kept under *digest*: the bytes freed, 0 if there is nothing."""
+        """Forget what is kept under *digest*: the bytes freed, 0 if there is nothing.
+
+        Whoever removes keeps others from appending, so it is done in seconds or raises.
+        """
 
     def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
         """Make the view for other tools show *listing*, asked for anew once nobody else writes."""

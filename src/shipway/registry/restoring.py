@@ -7,7 +7,9 @@ import re
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,17 +19,16 @@ from shipway.domain.digests import digest_of
 from shipway.domain.names import new_id
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import private_folder, storing, sync_folder, write_new
-from shipway.errors import ConflictError, IntegrityError, UsageError
+from shipway.errors import ConflictError, IntegrityError, StoreError, UsageError
+from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.backup import BLOBS, END, FILES, FORMAT, HEADER, RECORDS, End, Header, sum_of
-from shipway.registry.current import BLOBS_FOLDER, METADATA_FILE
+from shipway.registry.current import blobs_of, database_of
 from shipway.registry.entries import path_fault
-from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.needs import Needs
 from shipway.registry.opening import open_registry
 from shipway.registry.ports import BlobStore
 from shipway.registry.sql.database import Database
-from shipway.registry.sql.dump import load
-from shipway.registry.sql.sqlite import SqliteDatabase
+from shipway.registry.sql.dump import load, refuse_used
 
 _BATCH_BYTES = 64 << 20
 _SMALL_BYTES = 1 << 20
@@ -43,36 +44,89 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     files: int
 
 
-def restore(source: Path, home: Path, *, progress: Progress = SILENT) -> Restored:
-    """Make the store folder *home* of the backup *source*: all of it, or nothing.
+def restore(
+    source: Path, home: Path, addresses: Addresses = IN_FOLDER, *, progress: Progress = SILENT
+) -> Restored:
+    """Make the store in the folder *home* and at *addresses* of the backup *source*.
 
-    Raises ConflictError if there is something in *home*, IntegrityError if the backup is not
-    whole, and StoreError for one of a newer release or when there is no room.
+    It is all of it, or nothing; only blobs elsewhere may stay, for a collection. Raises
+    ConflictError if there is something already, IntegrityError if the backup is not whole, and
+    StoreError for one of a newer release or when there is no room.
     """
     home = home.absolute()
+    refuse_restoring(home, addresses)
+    fresh = home.with_name(f".{home.name}.{new_id()}.restoring")
+
+    with storing(fresh):
+        try:
+            private_folder(fresh)
+            if addresses.records:
+                return _restore_elsewhere(source, fresh, home, addresses, progress)
+            restored = _restore(source, fresh, addresses, progress=progress)
+            _complete(fresh, addresses)
+            _place(fresh, home)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    return restored
+
+
+def refuse_restoring(home: Path, addresses: Addresses = IN_FOLDER) -> None:
+    """Raise ConflictError if a store cannot be made in *home* and at *addresses*: one is there."""
     if home.is_symlink() or (home.exists() and (not home.is_dir() or any(home.iterdir()))):
         raise ConflictError(
             f"{home} is there already and is not empty; nothing was restored",
             next_step="restore into a new folder, then set SHIPWAY_HOME to it",
         )
-    fresh = home.with_name(f".{home.name}.{new_id()}.restoring")
+    if addresses.records:
+        with closing(database_of(home, addresses)) as database:
+            refuse_used(database, where=addresses.told.records)
+
+
+def _restore_elsewhere(
+    source: Path, fresh: Path, home: Path, addresses: Addresses, progress: Progress
+) -> Restored:
+    """Let the folder have its name before the records can be seen, and lose it if they cannot."""
+    place = partial(_place, fresh, home)
     try:
-        with storing(fresh):
-            private_folder(fresh)
-            database = SqliteDatabase(fresh / METADATA_FILE)
-            try:
-                blobs = LocalBlobs(fresh / BLOBS_FOLDER)
-                restored = restore_into(
-                    source, database, blobs, beside=fresh, where=str(home), progress=progress
-                )
-            finally:
-                database.close()
-            open_registry(fresh).close()  # writes the index, and shows that it opens
-            fresh.rename(home)
-            sync_folder(home.parent)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        restored = _restore(source, fresh, addresses, last=place, progress=progress)
+    except BaseException:
+        if not fresh.exists():
+            shutil.rmtree(home, ignore_errors=True)
+        raise
+    with suppress(StoreError):  # the next publish writes the index
+        _complete(home, addresses)
     return restored
+
+
+def _place(fresh: Path, home: Path) -> None:
+    fresh.rename(home)
+    sync_folder(home.parent)
+
+
+def _restore(
+    source: Path,
+    folder: Path,
+    addresses: Addresses,
+    *,
+    last: Callable[[], None] = lambda: None,
+    progress: Progress,
+) -> Restored:
+    with closing(database_of(folder, addresses)) as database:
+        return restore_into(
+            source,
+            database,
+            blobs_of(folder, addresses),
+            beside=folder,
+            where=addresses.told.records or str(folder),
+            last=last,
+            progress=progress,
+        )
+
+
+def _complete(home: Path, addresses: Addresses) -> None:
+    """Write the index, and show that the store opens."""
+    with open_registry(home, addresses) as registry:
+        registry.refresh_index()
 
 
 def restore_into(
@@ -82,12 +136,14 @@ def restore_into(
     *,
     beside: Path,
     where: str,
+    last: Callable[[], None] = lambda: None,
     progress: Progress = SILENT,
 ) -> Restored:
     """Put the backup *source* into an empty *database* and into *blobs*; its files into *beside*.
 
     The records come last, in one transaction, once everything that they need is there and
-    checked. Raises like :func:`restore`; what was put into *blobs* by then is for a collection.
+    checked, *last* just before they can be seen. Raises like :func:`restore`; what was put into
+    *blobs* by then is for a collection.
     """
     with tempfile.TemporaryFile() as records:
         taken = _take(source, records, blobs, beside, progress)
@@ -98,7 +154,7 @@ def restore_into(
         found = (len(needs.versions), len(taken.digests), taken.files)
         if missing or found != (taken.end.versions, taken.end.blobs, taken.end.files):
             raise _damaged(source, f"of the files of its versions {len(missing)} are missing")
-        load(database, _lines(records), where=where)
+        load(database, _lines(records), where=where, last=last)
     versions, kept, files = found
     return Restored(header=taken.header, versions=versions, blobs=kept, files=files)
 

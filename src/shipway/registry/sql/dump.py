@@ -7,7 +7,7 @@ release is restored by this one, and a backup made on one database is restored o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC
 from typing import Any
 
@@ -41,18 +41,27 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
 def dump(database: Database) -> Iterator[bytes]:
     """The records of *database*, all of one moment, without the line ends."""
     encode = msgspec.json.encode
+    in_parts = {"yield_per": _BATCH}  # no database hands out a whole table at once
     yield encode(Heading(HEAD))
     with database.reading() as connection:
         for table in METADATA.sorted_tables:
             order = list(table.primary_key.columns)
             names = [str(name) for name in table.c.keys()]  # noqa: SIM118 - not a dict
-            for row in connection.execute(select(table).order_by(*order)):
+            query = select(table).order_by(*order)
+            for row in connection.execute(query, execution_options=in_parts):
                 yield encode(Line(str(table.name), dict(zip(names, row, strict=True))))
 
 
-def load(database: Database, lines: Iterable[bytes], *, where: str) -> None:
+def load(
+    database: Database,
+    lines: Iterable[bytes],
+    *,
+    where: str,
+    last: Callable[[], None] = lambda: None,
+) -> None:
     """Put what :func:`dump` gave into *database*, which has no record yet: all or nothing.
 
+    *last* is called when everything is in and nothing can be seen; if it raises, nothing will be.
     Raises :class:`~shipway.errors.ConflictError` if it has records,
     :class:`~shipway.errors.IntegrityError` for lines that are no dump, and
     :class:`~shipway.errors.StoreError` for those of a newer release.
@@ -68,6 +77,7 @@ def load(database: Database, lines: Iterable[bytes], *, where: str) -> None:
                 connection.execute(insert(table), rows)
             _continue_counting(connection, tables)
             upgrade(connection, schema, where)
+            last()
     except (msgspec.DecodeError, KeyError, ValueError) as error:
         raise IntegrityError(
             f"the records to put into {where} cannot be read: {error}",
@@ -75,21 +85,34 @@ def load(database: Database, lines: Iterable[bytes], *, where: str) -> None:
         ) from error
 
 
+def refuse_used(database: Database, *, where: str) -> None:
+    """Raise :class:`~shipway.errors.ConflictError` if *database* has any record."""
+    with database.reading() as connection:
+        current = schema_of(connection)
+        if current is not None and (current != HEAD or _has_records(connection)):
+            raise _used(where)
+
+
 def _prepare(connection: Connection, schema: str, where: str) -> None:
     """Make the tables of *schema*, if there are none, and see that they are empty."""
     current = schema_of(connection)
     if current is None:
         upgrade(connection, None, where, to=schema)
-    elif current != schema or any(
-        connection.execute(select(table).limit(1)).first()
-        for table in METADATA.sorted_tables
-        if table is not META
-    ):
-        raise ConflictError(
-            f"{where} holds a store already; nothing was restored",
-            next_step="restore into a new folder, or into an empty database",
-        )
+    elif current != schema or _has_records(connection):
+        raise _used(where)
     connection.execute(delete(META))
+
+
+def _has_records(connection: Connection) -> bool:
+    tables = (table for table in METADATA.sorted_tables if table is not META)
+    return any(connection.execute(select(table).limit(1)).first() for table in tables)
+
+
+def _used(where: str) -> ConflictError:
+    return ConflictError(
+        f"{where} holds a store already; nothing was restored",
+        next_step="restore into a new folder, or into an empty database",
+    )
 
 
 def _batches(
@@ -130,4 +153,5 @@ def _continue_counting(connection: Connection, tables: MetaData) -> None:
             if column.server_default is not None:
                 sequence = func.pg_get_serial_sequence(table.name, column.name)
                 newest = select(func.max(column)).scalar_subquery()
-                connection.execute(select(func.setval(sequence, func.coalesce(newest, 1))))
+                used = func.setval(sequence, func.coalesce(newest, 1), newest.is_not(None))
+                connection.execute(select(used))

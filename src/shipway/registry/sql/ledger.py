@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime
 
-from sqlalchemy import Connection, Text, delete, insert, select
+from sqlalchemy import Connection, Text, delete, insert, literal, select
 
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED
@@ -18,6 +18,7 @@ from shipway.registry.sql.tables import KEYS, METADATA, UNNEEDED_BLOBS, VERSION_
 
 _COLUMNS = UNNEEDED_BLOBS.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_STILL_HERE = select(literal(1))
 _BATCH = 500  # SQLite takes 999 values in a statement at least
 _MENTION_NO_BLOB = frozenset({KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
 
@@ -45,9 +46,14 @@ class SqlLedger:
         return {digest: noted.get(digest, now) for digest in sorted(unneeded)}
 
     def sweep(self, digests: Sequence[str], remove: Callable[[str], None]) -> None:
-        """See the port: the transaction writes nothing, it keeps everybody from appending."""
+        """See the port: the transaction writes nothing, it keeps everybody from appending.
+
+        Before each removal it is asked whether it still does: a database that lost sight of us
+        has ended it, and somebody else may be appending.
+        """
         with self._database.writing() as connection:
-            for digest in _noted(connection, digests):
+            for digest in list(_noted(connection, digests)):
+                connection.execute(_STILL_HERE)
                 remove(digest)
 
 

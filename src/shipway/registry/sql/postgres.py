@@ -29,7 +29,7 @@ _LOCK = 0x5348495057415900 >> 8  # "SHIPWAY" as a number
 _OPTIONS = {
     "statement_timeout": "60s",
     "lock_timeout": "50s",
-    "idle_in_transaction_session_timeout": "20s",
+    "idle_in_transaction_session_timeout": "20s",  # longer than a removal of a blob takes
 }
 _CONNECTING: dict[str, str | int] = {
     "application_name": "shipway",
