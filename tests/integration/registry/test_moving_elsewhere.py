@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from tests.databases import Postgres
 from tests.fixtures.stores.make import make
-from tests.integration.registry.test_backup import told
 from tests.objects import ObjectStorage
-from tests.stores import NOW, files, manifest
+from tests.stores import NOW, everything, files, manifest
 
 from shipway.api.keeping import restore
 from shipway.api.project import store_addresses
@@ -31,7 +30,7 @@ def addresses(tmp_path: Path, postgres: Postgres, s3: ObjectStorage) -> Addresse
 def backup_of(home: Path, target: Path, addresses: Addresses = IN_FOLDER) -> list[object]:
     with open_registry(home, addresses) as registry:
         back_up(registry, target, beside=home, by="anna", now=NOW)
-        return told(registry)
+        return everything(registry)
 
 
 def test_there_and_back(tmp_path: Path, addresses: Addresses) -> None:
@@ -42,7 +41,7 @@ def test_there_and_back(tmp_path: Path, addresses: Addresses) -> None:
     assert not (tmp_path / "home" / "metadata.sqlite3").exists()
     assert not (tmp_path / "home" / "blobs").exists()
     with open_registry(tmp_path / "home", addresses) as registry:
-        assert told(registry) == before
+        assert everything(registry) == before
         contents = files("next")
         newest = registry.versions("flight-delay")[-1].number
         version = registry.publish(manifest(contents), contents, by="anna", now=NOW)
@@ -50,7 +49,7 @@ def test_there_and_back(tmp_path: Path, addresses: Addresses) -> None:
     after = backup_of(tmp_path / "home", tmp_path / "elsewhere.backup", addresses)
     restore(tmp_path / "elsewhere.backup", tmp_path / "back")
     with open_registry(tmp_path / "back") as registry:
-        assert told(registry) == after
+        assert everything(registry) == after
 
 
 def test_nothing_is_restored_over_a_store(tmp_path: Path, addresses: Addresses) -> None:
@@ -68,7 +67,7 @@ def test_nothing_is_restored_over_a_store(tmp_path: Path, addresses: Addresses) 
             )
     assert not (tmp_path / "second").exists()
     with open_registry(tmp_path / "home", addresses) as registry:
-        assert told(registry) == before
+        assert everything(registry) == before
 
 
 def test_a_backup_that_is_not_whole_leaves_the_database_empty(
@@ -84,7 +83,7 @@ def test_a_backup_that_is_not_whole_leaves_the_database_empty(
     assert not (tmp_path / "home").exists()
     restore(tmp_path / "store.backup", tmp_path / "home", addresses=addresses)
     with open_registry(tmp_path / "home", addresses) as registry:
-        assert told(registry) == before
+        assert everything(registry) == before
 
 
 def test_an_address_is_checked_without_a_project(tmp_path: Path) -> None:
