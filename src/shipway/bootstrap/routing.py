@@ -63,6 +63,8 @@ class RegistryRouting:
             revision, endpoints, keys = _REMEMBERED, known.endpoints, known.keys
             self._versions |= {(one.model, one.number): one for one in known.versions}
         self._answered = True
+        live = {(one.model, one.live) for one in endpoints}
+        self._versions = {key: one for key, one in self._versions.items() if key in live}
         keys = with_mounted(keys, self.extra_keys)
         return RoutingState(revision=revision, endpoints=endpoints, keys=keys)
 

@@ -45,9 +45,9 @@ def collect(
 ) -> Collected:
     """Remove what has been unneeded for *grace*, and note what is unneeded since *now*.
 
-    A dry run removes and notes nothing. Stopped at any
-    point, it has removed nothing that is needed, and the next one goes on. Raises
-    :class:`~shipway.errors.StoreError` when the store cannot be read or written.
+    A dry run removes and notes nothing. Stopped at any point, it has removed nothing that is
+    needed, and the next one goes on. Raises :class:`~shipway.errors.StoreError` when the store
+    cannot be read or written.
     """
     store, blobs, cache = registry.stores
     with progress.start("Looking for what is unneeded", None, "blobs") as task:

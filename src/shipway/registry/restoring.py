@@ -85,17 +85,30 @@ def refuse_restoring(home: Path, addresses: Addresses = IN_FOLDER) -> None:
 def _restore_elsewhere(
     source: Path, fresh: Path, home: Path, addresses: Addresses, progress: Progress
 ) -> Restored:
-    """Let the folder have its name before the records can be seen, and lose it if they cannot."""
+    """Let the folder have its name before the records can be seen, and lose it if they cannot.
+
+    The answer to a commit can be lost, so it is asked: what the records may need stays.
+    """
     place = partial(_place, fresh, home)
     try:
         restored = _restore(source, fresh, addresses, last=place, progress=progress)
     except BaseException:
-        if not fresh.exists():
+        if not fresh.exists() and _has_no_record(home, addresses):
             shutil.rmtree(home, ignore_errors=True)
         raise
     with suppress(StoreError):  # the next publish writes the index
         _complete(home, addresses)
     return restored
+
+
+def _has_no_record(home: Path, addresses: Addresses) -> bool:
+    """Whether the database says so; one that does not answer may have some."""
+    try:
+        with closing(database_of(home, addresses)) as database:
+            refuse_used(database, where=addresses.told.records)
+    except (ConflictError, StoreError):
+        return False
+    return True
 
 
 def _place(fresh: Path, home: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.databases import Postgres
 from tests.fixtures.stores.make import make
 from tests.objects import ObjectStorage
-from tests.stores import NOW, files, manifest
+from tests.stores import NOW, everything, files, manifest
 
 from shipway.domain.digests import digest_of
 from shipway.durable import sync_folder
@@ -266,13 +266,15 @@ def test_a_removal_does_not_wait_for_long(
             silent.accept()
 
 
-def test_where_a_commit_fails_nothing_is_restored(
-    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("arrived", [False, True])
+def test_a_commit_without_an_answer(
+    tmp_path: Path, postgres: Postgres, monkeypatch: pytest.MonkeyPatch, arrived: bool
 ) -> None:
-    """If the records cannot be committed in the end, the folder goes away again with its files."""
+    """A commit that fails takes the folder along; one that arrived all the same leaves it there."""
     make(tmp_path / "full")
     with open_registry(tmp_path / "full") as registry:
         back_up(registry, tmp_path / "x", beside=tmp_path / "full", by="anna", now=NOW)
+        lines, before = list(registry.stores[0].dump()), everything(registry)
     addresses = Addresses(records=postgres.fresh())
 
     def cut(folder: Path) -> None:
@@ -283,13 +285,20 @@ def test_where_a_commit_fails_nothing_is_restored(
                 " WHERE locktype = 'advisory' AND database ="
                 " (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
+        if arrived:
+            with closing(PostgresDatabase(addresses.records)) as database:
+                load(database, lines, where="a test")
 
     with monkeypatch.context() as patch:
         patch.setattr("shipway.registry.restoring.sync_folder", cut)
         with pytest.raises(StoreUnavailable):
             restore(tmp_path / "x", tmp_path / "back", addresses)
-    assert {path.name for path in tmp_path.iterdir()} == {"full", "x"}
-    assert restore(tmp_path / "x", tmp_path / "back", addresses).versions == 4
+    if arrived:
+        with open_registry(tmp_path / "back", addresses) as registry:
+            assert everything(registry) == before
+    else:
+        assert {path.name for path in tmp_path.iterdir()} == {"full", "x"}
+        assert restore(tmp_path / "x", tmp_path / "back", addresses).versions == 4
 
 
 def test_a_backup_of_an_older_release_comes_into_postgresql(

@@ -111,7 +111,7 @@ def _has_records(connection: Connection) -> bool:
 def _used(where: str) -> ConflictError:
     return ConflictError(
         f"{where} holds a store already; nothing was restored",
-        next_step="restore into a new folder, or into an empty database",
+        next_step="restore into an empty database, or with `store.url` unset into a new folder",
     )
 
 
