@@ -213,6 +213,8 @@ def main(arguments: list[str]) -> int:
     if role == "server":
         return server(home)
     roles = {"worker": partial(worker, home), "control": partial(control, home)}
+    if role == "zygote" and (home / "crash-zygote").exists():
+        return 3
     if role == "zygote":
         conversation, _ = read_zygote(rest)
         return run_zygote(conversation, roles)

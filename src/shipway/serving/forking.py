@@ -22,6 +22,7 @@ from shipway.serving.zygote import MESSAGE_BYTES, Began, Begin, Ended, Ready, To
 _log = logging.getLogger(__name__)
 _REPLY_S = 5.0
 _SILENCE_S = 1.0
+_PATIENCE = 3
 
 
 def launcher_of(plan: ServerPlan, descriptors: Sequence[int]) -> Launcher:
@@ -32,12 +33,17 @@ def launcher_of(plan: ServerPlan, descriptors: Sequence[int]) -> Launcher:
 
 
 class Forker:
-    """Starts children by way of a zygote; a zygote that dies is replaced, its children go on."""
+    """Starts children by way of a zygote; a zygote that dies is replaced, its children go on.
+
+    Where none comes to having a child, children are started without: they slow down when they
+    end again and again, and say why.
+    """
 
     def __init__(self, plan: ServerPlan, descriptors: Sequence[int]) -> None:
         self._plan = plan
         self._descriptors = tuple(descriptors)
         self._spawner: Spawner | None = None
+        self._childless = 0
         self._zygote = _Zygote(plan, self._descriptors)
 
     def start(self, role: str, arguments: Sequence[str]) -> Process | None:
@@ -47,17 +53,25 @@ class Forker:
         zygote = self._zygote
         zygote.listen()
         if zygote.gone:
-            _log.warning("the zygote ended (%s); another is started", zygote.end())
+            how = zygote.end()
+            self._childless = 0 if zygote.has_children else self._childless + 1
+            if self._childless >= _PATIENCE:
+                return self._spawn(role, arguments, f"{_PATIENCE} zygotes had no child ({how})")
+            _log.warning("the zygote ended (%s); another is started", how)
             self._zygote = _Zygote(self._plan, self._descriptors)
             return None
         if zygote.threads is None:
             return None
         if zygote.threads > 1:
-            _log.warning("a library has started a thread: children are started, not forked")
             zygote.hang_up()
-            self._spawner = Spawner(self._plan, self._descriptors)
-            return self._spawner.start(role, arguments)
+            return self._spawn(role, arguments, "a library has started a thread")
         return zygote.fork(role, arguments)
+
+    def _spawn(self, role: str, arguments: Sequence[str], why: str) -> Process | None:
+        """A child without a zygote, from now on."""
+        _log.warning("%s: children are started, not forked", why)
+        self._spawner = Spawner(self._plan, self._descriptors)
+        return self._spawner.start(role, arguments)
 
     def close(self) -> None:
         """Let the zygote end when its last child has."""
@@ -92,6 +106,7 @@ class _Zygote:
         self.endings: dict[int, str] = {}
         self.threads: int | None = None
         self.gone = False
+        self.has_children = False
 
     def fork(self, role: str, arguments: Sequence[str]) -> Process | None:
         """A child; None if the zygote does not answer, which is then taken for dead."""
@@ -108,7 +123,10 @@ class _Zygote:
                 _log.error("the zygote does not answer")
                 self.process.kill()
                 self.gone = True
-        return Forked(self._began.pop(), self) if self._began else None
+        if not self._began:
+            return None
+        self.has_children = True
+        return Forked(self._began.pop(), self)
 
     def listen(self) -> None:
         """Take in what was said."""

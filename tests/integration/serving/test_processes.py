@@ -193,6 +193,24 @@ def test_killed_zygote(start: Callable[..., Processes]) -> None:
     assert not any(map(is_alive, children))
 
 
+def test_zygotes_that_never_begin(start: Callable[..., Processes], tmp_path: Path) -> None:
+    """Where no zygote begins it is tried three times, and children are started without."""
+    (tmp_path / "crash-zygote").touch()
+    server = start()
+    assert ask(server.port) == (200, "1")
+    assert server.log.count("another is started") == 2
+    assert server.log.count("are started, not forked") == 1
+
+
+def test_an_installation_that_cannot_begin(start: Callable[..., Processes], tmp_path: Path) -> None:
+    """Where neither zygote nor workers can start, the server gives up and says so."""
+    (tmp_path / "crash-zygote").touch()
+    (tmp_path / "crash").touch()
+    server = start(wait=False)
+    assert server.supervisor.wait(60) != 0
+    assert "before it was ready" in server.log
+
+
 def test_without_a_zygote(start: Callable[..., Processes]) -> None:
     """Where children cannot be forked they are started, and are replaced all the same."""
     server = start(workers=2, zygote=False)
