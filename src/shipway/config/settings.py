@@ -389,6 +389,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     home: Annotated[
         Text, Meta(description="the folder of the store, relative to the folder of this file")
     ] = ".shipway"
+    audit_days: Annotated[
+        Annotated[int, Meta(ge=1, le=36_500)],
+        Meta(description="days for which the audit log keeps its lines", extra=_ADVANCED),
+    ] = 183
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,16 +10,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from shipway.errors import StoreError
+from shipway.registry.audited import AuditedMetadata
 from shipway.registry.cache import VersionCache
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.registry import Registry
 from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.registry.trail import NoTrail, Trail
 
 METADATA_FILE = "metadata.sqlite3"
 BLOBS_FOLDER = "blobs"
 CACHE_FOLDER = "cache"
+AUDIT_FOLDER = "audit"
 
 
 def open_current(home: Path) -> Registry:
@@ -43,11 +46,16 @@ def open_current(home: Path) -> Registry:
     return registry
 
 
-def registry_on(database: SqliteDatabase, home: Path) -> Registry:
-    """The registry of the store folder *home* over its *database*, which it will close."""
+def registry_on(database: SqliteDatabase, home: Path, *, audited: bool = True) -> Registry:
+    """The registry of the store folder *home* over its *database*, which it will close.
+
+    What is changed through it is told to the audit log of the folder, if *audited*.
+    """
     blobs = LocalBlobs(home / BLOBS_FOLDER)
     cache = VersionCache(home / CACHE_FOLDER, blobs)
-    return Registry(SqlMetadata(database), blobs, cache)
+    records = SqlMetadata(database)
+    trail = Trail(home / AUDIT_FOLDER, records.audit) if audited else NoTrail()
+    return Registry(AuditedMetadata(records, trail), blobs, cache, trail)
 
 
 def _not_current(home: Path, schema: str | None) -> StoreError:

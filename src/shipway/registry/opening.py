@@ -13,10 +13,11 @@ from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.sqlite import SqliteDatabase
 
 
-def open_registry(home: Path, *, create: bool = True) -> Registry:
+def open_registry(home: Path, *, create: bool = True, audited: bool = True) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    Without *create*, a folder that holds no store is a NotFoundError and stays as it is. Raises
+    Without *create*, a folder that holds no store is a NotFoundError and stays as it is. Without
+    *audited* no audit log is kept, as of a store that is made to be given away. Raises
     :class:`~shipway.errors.StoreError` if the store cannot be opened or is of a newer release.
     """
     home = home.absolute()
@@ -33,7 +34,7 @@ def open_registry(home: Path, *, create: bool = True) -> Registry:
         database = SqliteDatabase(database_file)
         opened.callback(database.close)
         migrate(database, where=str(database_file))
-        registry = registry_on(database, home)
+        registry = registry_on(database, home, audited=audited)
         registry.refresh_index()
         opened.pop_all()
     return registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shipway.registry.sql.audit import SqlAudit
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.endpoints import SqlEndpoints
 from shipway.registry.sql.evidence import SqlEvidence
@@ -19,6 +20,7 @@ class SqlMetadata:
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
+        self.audit = SqlAudit(database)
 
     def revision(self) -> int:
         """See the port."""

@@ -11,8 +11,10 @@ from shipway.domain.digests import digest_of
 from shipway.errors import DigestMismatch, IntegrityError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
 from shipway.registry.records import Manifest, Version
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.tables import VERSIONS
+from shipway.security.audit import Entry
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
 _COLUMNS = VERSIONS.c
@@ -55,6 +57,9 @@ class SqlVersions:
                 }
                 connection.execute(insert(VERSIONS), [values])
                 row = connection.execute(same).one()
+            found = f"{model}@{row[1]}"
+            told = Entry(what="version.publish", object=found, detail={"digest": digest})
+            note(connection, told, at=now)
         return _version(row)
 
     def get(self, model: str, number: int) -> Version | None:
