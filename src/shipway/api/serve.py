@@ -78,7 +78,13 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
         auth = project.settings.auth
         check_admission(auth)
         return server_plan(
-            project.home, project.model, _settings(project), auth=auth, environ=project.environ
+            project.home,
+            project.model,
+            _settings(project),
+            auth=auth,
+            two_person=project.settings.model.two_person,
+            audit_days=project.settings.store.audit_days,
+            environ=project.environ,
         )
 
     first = plan(project)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipway.bootstrap.admission import admitting
+from shipway.bootstrap.auditing import Auditing, Tally
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.keys import all_keys, read_keys_file
 from shipway.bootstrap.predictors import contract_of
@@ -15,7 +16,7 @@ from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.trials import Trials, opponent
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
-from shipway.errors import EnvironmentFailure, UsageError
+from shipway.errors import EnvironmentFailure, ShipwayError, UsageError
 from shipway.monitoring.alerts import alerts_path, load_state
 from shipway.monitoring.labels import LabelLog
 from shipway.monitoring.window import time_columns
@@ -24,6 +25,8 @@ from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.registry.registry import Registry
 from shipway.rollout import switch
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
+from shipway.security.acting import actor_now
+from shipway.security.audit import Entry, Outcome
 from shipway.security.keys import KeyRecord
 from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
@@ -38,7 +41,9 @@ class Services:
     labels: LabelLog
     run: Path
     model: str
+    tally: Tally
     limits: ProcessLimits = DEFAULT_LIMITS
+    two_person: bool = False
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
@@ -63,7 +68,13 @@ class Services:
 
     def add_labels(self, labels: Sequence[Label], *, by: str) -> int:
         """Keep *labels*; they are on disk when this returns."""
-        self.labels.append(labels)
+        try:
+            self.labels.append(labels)
+        except ShipwayError as error:
+            refused = Entry(what="labels.add", outcome=Outcome.REFUSED, code=error.code)
+            self.tally.refused(refused, actor_now())
+            raise
+        self.tally.add(Entry(what="labels.add", count=len(labels)))
         return len(labels)
 
     def move(self, move: Move) -> EndpointState:
@@ -76,6 +87,8 @@ class Services:
             now=self.clock(),
             reason=move.reason,
             expected=move.expected,
+            names=move.names,
+            two_person=self.two_person,
         )
         trials = Trials(self.run.parent, self.limits)
         chosen = registry.resolve(move.version, model) if move.version else None
@@ -132,6 +145,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
     with (
         open_current(plan.home_path) as registry,
         admitting(plan.serve, plan.auth, run=None) as admission,
+        Auditing(registry.trail, plan) as auditing,
     ):
 
         def keys() -> Sequence[KeyRecord]:
@@ -142,10 +156,14 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             LabelLog(plan.home_path / "labels"),
             run=plan.run,
             model=plan.model,
+            tally=auditing.tally,
             limits=plan.process_limits,
+            two_person=plan.two_person,
         )
         options = ControlOptions(
             run=plan.run,
+            refusals=auditing.tally,
+            names=plan.serve.control_names,
             tls=plan.tls,
             host=plan.serve.control_host,
             drain_timeout_s=plan.serve.drain_timeout_s,

@@ -93,6 +93,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"default": "from [costs], else 0.5"},
         ),
     ] = None
+    two_person: Annotated[
+        bool,
+        Meta(description="whether nobody may promote a version that he has published himself"),
+    ] = False
     block: Annotated[
         Text,
         Meta(
@@ -143,6 +147,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     control_port: Annotated[
         Port, Meta(description="the port of labels, metrics and administration; 0 takes a free one")
     ] = 8081
+    control_names: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="names by which the control port is called, beside addresses and the name"
+            " of the machine; by another one nothing can be changed",
+            extra={**_ADVANCED, "allowed": 'a list of text, as in ["ml.example.org"]'},
+        ),
+    ] = ()
     grpc: Annotated[bool, Meta(description="whether predictions are answered over gRPC too")] = True
     grpc_port: Annotated[
         Port, Meta(description="the port of the predictions over gRPC; 0 takes a free one")

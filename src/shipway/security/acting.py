@@ -11,11 +11,11 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Who does something, and from where: ids alone, never names that people are called by.
 
     ``id`` is the caller's id or ``user:<name>``; ``key`` is the id of the key that was shown,
