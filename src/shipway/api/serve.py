@@ -76,6 +76,9 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
 
     def plan(project: Project) -> ServerPlan:
         auth = project.settings.auth
+        if auth.client_secret_file is not None:
+            secret = str((project.folder / auth.client_secret_file).resolve())
+            auth = msgspec.structs.replace(auth, client_secret_file=secret)
         check_admission(auth)
         return server_plan(
             project.home,

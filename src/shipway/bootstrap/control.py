@@ -11,6 +11,7 @@ from shipway.bootstrap.admission import admitting
 from shipway.bootstrap.auditing import Auditing, Tally
 from shipway.bootstrap.housekeeping import Housekeeping
 from shipway.bootstrap.keys import all_keys, read_keys_file
+from shipway.bootstrap.logins import login_of
 from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.trials import Trials, opponent
@@ -160,6 +161,9 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             limits=plan.process_limits,
             two_person=plan.two_person,
         )
+        login = login_of(
+            plan.auth, admission, secure=plan.tls is not None, tell=auditing.tally.refused
+        )
         options = ControlOptions(
             run=plan.run,
             refusals=auditing.tally,
@@ -170,7 +174,12 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
         )
         with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
             return run_control(
-                child, services=services, keys=keys, options=options, admission=admission
+                child,
+                services=services,
+                keys=keys,
+                options=options,
+                admission=admission,
+                login=login,
             )
 
 

@@ -97,6 +97,31 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={**_ADVANCED, "allowed": f"a list of {', '.join(TokenAlgorithm)}"},
         ),
     ] = (TokenAlgorithm.RS256, TokenAlgorithm.ES256, TokenAlgorithm.EDDSA)
+    client_id: Annotated[
+        Text | None,
+        Meta(
+            description="what the issuer calls this server where people log in, at /login of the"
+            " control port; without it nobody does",
+        ),
+    ] = None
+    client_secret_file: Annotated[
+        Text | None,
+        Meta(
+            description="the file of the secret that the issuer gave with it",
+            extra={**_ADVANCED, "default": "none: a public client"},
+        ),
+    ] = None
+    public_url: Annotated[
+        SafeAddress | None,
+        Meta(
+            description="how browsers call the control port, where a proxy stands before it",
+            extra={**_SAFE_ADDRESS, **_ADVANCED, "default": "as the browser did"},
+        ),
+    ] = None
+    session_s: Annotated[
+        Annotated[float, Meta(ge=60, le=604_800)],
+        Meta(description="time after which one who logged in must do so again", extra=_ADVANCED),
+    ] = 28_800.0
     refresh_s: Annotated[
         Seconds,
         Meta(description="time after which the issuer's keys are fetched anew", extra=_ADVANCED),

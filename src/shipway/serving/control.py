@@ -18,6 +18,7 @@ from shipway.serving.access import Admission
 from shipway.serving.child import Child, watch_parent
 from shipway.serving.control_routes import ControlServices, Move, make_application
 from shipway.serving.gatekeeper import CERTIFICATE, Gatekeeper, Keys, Refusals
+from shipway.serving.login import Login
 from shipway.serving.status import remove_process, write_control
 from shipway.serving.tls import Certificates, TlsFiles, watch
 
@@ -46,11 +47,12 @@ def run_control(
     keys: Keys,
     options: ControlOptions,
     admission: Admission,
+    login: Login | None = None,
 ) -> int:
     """Serve the control plane until told to stop; the exit code of the process.
 
     *keys* is asked for every request, so that a revoked key is refused at once; *admission* says
-    who else comes in.
+    who else comes in, and *login* lets people in.
     """
     application = make_application(services, options.run)
     configured = uvicorn.Config(
@@ -61,6 +63,7 @@ def run_control(
             host=options.host,
             refusals=options.refusals,
             names=options.names,
+            login=login,
         ),
         http=_Connection,
         log_config=None,

@@ -29,6 +29,7 @@ from shipway.security.callers import Caller
 from shipway.security.keys import KeyRecord, parse
 from shipway.serving.access import Access, Admission, Credentials, key_in
 from shipway.serving.http.responses import Refusal
+from shipway.serving.login import PATHS, Login
 from shipway.serving.sockets import is_loopback
 from shipway.serving.statuses import error_body
 
@@ -43,7 +44,7 @@ DENIED = "shipway_denied"
 CERTIFICATE = "shipway_certificate"
 OPEN = frozenset({"/livez", "/readyz"})
 _SAFE = frozenset({"GET", "HEAD"})
-_ONCE = frozenset({b"authorization", b"x-api-key", b"host", b"origin", b"content-type"})
+_ONCE = frozenset({b"authorization", b"x-api-key", b"host", b"origin", b"content-type", b"cookie"})
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -76,11 +77,13 @@ class Gatekeeper:
         host: str,
         refusals: Refusals,
         names: Collection[str] = (),
+        login: Login | None = None,
     ) -> None:
         self._app = app
         self._keys = keys
         self._admission = admission
         self._refusals = refusals
+        self._login = login
         self._local = is_loopback(host)
         own = () if self._local else (host, socket.gethostname())
         self._names = frozenset(name.lower().rstrip(".") for name in ("localhost", *own, *names))
@@ -97,10 +100,13 @@ class Gatekeeper:
         state = scope.setdefault("state", {})
         try:
             _check_once(scope["headers"])
-            self._check_origin(scope["method"], headers)
+            self._check_origin(scope, headers)
+            if self._login is not None and scope["path"] in PATHS:
+                await _answer(send, *await self._login.answer(scope, headers, actor))
+                return
             if scope["path"] not in OPEN:
                 credentials = Credentials(headers, state.get(CERTIFICATE))
-                caller = await asyncio.to_thread(self._identify, credentials)
+                caller = await asyncio.to_thread(self._identify, credentials, scope["method"])
                 state[CALLER] = caller
                 actor = msgspec.structs.replace(actor, id=caller.id, key=_key_of(caller))
         except (ShipwayError, Refusal) as error:
@@ -119,9 +125,11 @@ class Gatekeeper:
         entry = Entry(what=what, object=of, outcome=Outcome.REFUSED, code=code)
         await asyncio.to_thread(self._refusals.refused, entry, actor)
 
-    def _check_origin(self, method: str, headers: dict[bytes, bytes]) -> None:
+    def _check_origin(self, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        method = scope["method"]
         host = headers.get(b"host", b"").decode("latin-1")
-        if (self._local or method not in _SAFE) and not self._is_called(_without_port(host)):
+        strict = self._local or method not in _SAFE or scope["path"] in PATHS
+        if strict and not self._is_called(_without_port(host)):
             raise NotAuthorised(
                 f"this server is not called {host[:64]!r}",
                 next_step="call it by its address, or say the name in serve.control_names",
@@ -155,7 +163,17 @@ class Gatekeeper:
             return False
         return is_loopback(name) or not self._local
 
-    def _identify(self, credentials: Credentials) -> Caller:
+    def _identify(self, credentials: Credentials, method: str) -> Caller:
+        headers = credentials.headers
+        if self._login is not None and not {b"authorization", b"x-api-key"} & headers.keys():
+            person = self._login.caller(headers)
+            if person is not None and method not in _SAFE and b"origin" not in headers:
+                raise NotAuthorised(
+                    "a browser says where a change comes from (Origin), and this one did not",
+                    next_step="use a key for programs",
+                )
+            if person is not None:
+                return person
         keys = self._keys() if self._admission.authentication else ()
         return Access(keys, self._admission).identify(credentials)
 
@@ -208,5 +226,21 @@ async def _refuse(send: Send, refusal: Refusal) -> None:
         headers.append((b"retry-after", b"1"))
     if status == 401:
         headers.append((b"www-authenticate", b'Bearer realm="shipway"'))
+    await _send(send, status, headers, body)
+
+
+async def _answer(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    """A page of the login: kept by nobody, framed by nobody, loading nothing."""
+    guarded = [
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    ]
+    await _send(send, status, [*headers, *(guarded[1:] if status == 204 else guarded)], body)
+
+
+async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
