@@ -17,7 +17,7 @@ from shipway.bootstrap.processes import ProcessPlan, run_child
 from shipway.bootstrap.trials import Trials, opponent
 from shipway.domain.events import Label
 from shipway.domain.times import Clock, system_clock
-from shipway.errors import EnvironmentFailure, ShipwayError, UsageError
+from shipway.errors import EnvironmentFailure, NotFoundError, ShipwayError, UsageError
 from shipway.monitoring.alerts import alerts_path, load_state
 from shipway.monitoring.labels import LabelLog
 from shipway.monitoring.window import time_columns
@@ -36,7 +36,10 @@ from shipway.serving.status import wait_for_workers
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What the control plane's routes do, over one store."""
+    """What the control plane's routes do, over one store, with the endpoints of one model.
+
+    What a store has of other models is here as if it were not.
+    """
 
     registry: Registry
     labels: LabelLog
@@ -57,14 +60,15 @@ class Services:
 
     def endpoints(self) -> Sequence[EndpointState]:
         """Every endpoint with its live version."""
-        return self.registry.endpoints()
+        return [state for state in self.registry.endpoints() if state.model == self.model]
 
     def versions(self, model: str | None) -> Sequence[Version]:
-        """The versions of *model*, or of the project's model."""
-        return self.registry.versions(model or self.model)
+        """The versions of the project's model; none of another one."""
+        return self.registry.versions(self.model) if model in (None, self.model) else ()
 
     def history(self, endpoint: str) -> Sequence[EndpointChange]:
         """Every change of *endpoint*, oldest first."""
+        self._check_own(endpoint)
         return self.registry.history(endpoint)
 
     def add_labels(self, labels: Sequence[Label], *, by: str) -> int:
@@ -80,8 +84,8 @@ class Services:
 
     def move(self, move: Move) -> EndpointState:
         """Promote or roll back, and wait until every worker answers accordingly."""
-        registry = self.registry
-        model = self._model_of(move.endpoint)
+        registry, model = self.registry, self.model
+        self._check_own(move.endpoint)
         order = switch.Order(
             endpoint=move.endpoint,
             by=move.by,
@@ -92,7 +96,7 @@ class Services:
             two_person=self.two_person,
         )
         trials = Trials(self.run.parent, self.limits)
-        chosen = registry.resolve(move.version, model) if move.version else None
+        chosen = self._version(move.version) if move.version else None
         if move.action == "promote":
             made = switch.promote(
                 registry,
@@ -131,9 +135,22 @@ class Services:
                 next_step="roll back with `shipway rollback`, then look at the server's log",
             )
 
-    def _model_of(self, endpoint: str) -> str:
+    def _version(self, reference: str) -> Version:
+        named, at, _ = reference.rpartition("@")
+        if at and named != self.model:
+            raise NotFoundError(
+                "there is no such version here", next_step="GET /v1/versions lists them"
+            )
+        return self.registry.resolve(reference, self.model)
+
+    def _check_own(self, endpoint: str) -> None:
+        """Raise the same error for an endpoint of another model as for one that there is not."""
         state = self.registry.endpoint(endpoint)
-        return state.model if state else self.model
+        if state is None or state.model != self.model:
+            raise NotFoundError(
+                "there is no such endpoint here",
+                next_step="GET /v1/endpoints lists them; `shipway promote` makes a new one",
+            )
 
 
 def main(arguments: Sequence[str]) -> int:
