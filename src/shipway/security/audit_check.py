@@ -104,6 +104,8 @@ class Checker:
             if (line.seq, line.prev, line.what) != (1, NOTHING, BEGIN):
                 message = f"the log begins with line {line.seq}: what stood before was removed"
                 found.blame("removed", message, seen.where)
+            elif line.detail.get("key", "") not in ("", self._signer):
+                found.blame("signer", "the log was begun with another key", seen.where)
             return
         found.chain = stone.chain
         if not self._is_by_signer(stone.signer, stone.message(), stone.signature):

@@ -245,6 +245,14 @@ def test_a_log_written_anew_is_found_out(tmp_path: Path) -> None:
     assert len(found.problems) == 2
 
 
+def test_another_key(tmp_path: Path) -> None:
+    """A log whose key was replaced is found out before its first checkpoint."""
+    log = Log(tmp_path / "audit")
+    log.write(3)
+    (log.folder / "key").write_bytes(b"k" * 32)
+    assert codes(log.check()) == {"audit.signer"}
+
+
 def test_torn_end(tmp_path: Path) -> None:
     """Half a line that a killed process left is cut off; the next line tells of it."""
     log = Log(tmp_path / "audit")
