@@ -117,7 +117,8 @@ def _show(found: AuditLines, output: Output) -> None:
 
 
 def _detail(line: Line) -> str:
-    return ", ".join(f"{name}={value}" for name, value in line.detail.items())
+    """What belongs to it; when it was done is hardly another moment than when it was written."""
+    return ", ".join(f"{name}={value}" for name, value in line.detail.items() if name != "at")
 
 
 def _show_verdict(verdict: AuditVerdict, output: Output) -> None:
