@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.security.audit import Head, Noted
 from shipway.security.keys import issue
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
@@ -113,6 +114,39 @@ class TestMetadataStore:
         assert store.keys.list() == ()
         assert store.keys.revoke("x", NOW) is None
         assert store.revision() == 0
+
+    def test_audit(self, store: MetadataStore) -> None:
+        """Each change is noted with itself until it is settled; a settling that fails forgets
+        nothing, and the end of each log is kept by its name.
+        """
+        seen: list[list[str]] = []
+
+        def write(head: Head | None, noted: Sequence[Noted]) -> Head | None:
+            seen.append([f"{one.entry.what} {one.entry.object}" for one in noted])
+            return Head("a", 1 if head is None else head.seq + 1, "x") if noted else None
+
+        def fail(head: Head | None, noted: Sequence[Noted]) -> Head | None:
+            raise InterruptedError
+
+        store.audit.settle("a", write)
+        assert (seen, store.audit.heads()) == ([[]], ())
+        append(store, "a")
+        assert store.endpoints.append(change(1))
+        assert not store.endpoints.append(change(1))
+        with pytest.raises(InterruptedError):
+            store.audit.settle("a", fail)
+        store.audit.settle("a", write)
+        store.audit.settle("a", write)
+        assert seen[1:] == [["version.publish fraud@1", "endpoint.promote live"], []]
+        assert store.keys.revoke("nobody", NOW) is None
+        _, key = issue(scopes=["view"], now=NOW, random=secrets.token_bytes)
+        store.keys.append(key)
+        store.keys.revoke(key.id, NOW)
+        store.keys.revoke(key.id, NOW)
+        store.audit.settle("a", write)
+        assert seen[3:] == [[f"key.create {key.id}", f"key.revoke {key.id}"]]
+        store.audit.settle("0", lambda head, noted: Head("0", 7, "y"))
+        assert store.audit.heads() == (Head("0", 7, "y"), Head("a", 2, "x"))
 
     def test_same_digest(self, store: MetadataStore) -> None:
         """A digest that is there already is the version that it was, by whom it was."""

@@ -80,6 +80,9 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
 
     def plan(project: Project) -> ServerPlan:
         auth = project.settings.auth
+        if auth.client_secret_file is not None:
+            secret = str((project.folder / auth.client_secret_file).resolve())
+            auth = msgspec.structs.replace(auth, client_secret_file=secret)
         check_admission(auth)
         return server_plan(
             project.home,
@@ -87,6 +90,8 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             _settings(project),
             auth=auth,
             addresses=project.addresses,
+            two_person=project.settings.model.two_person,
+            audit_days=project.settings.store.audit_days,
             environ=project.environ,
         )
 

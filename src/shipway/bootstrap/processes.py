@@ -54,6 +54,8 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     serve: ServeSettings
     auth: AuthSettings = AuthSettings()
     doors: Doors = Doors()
+    two_person: bool = False
+    audit_days: int = 183
 
     @property
     def home_path(self) -> Path:
@@ -95,6 +97,8 @@ def server_plan(
     *,
     auth: AuthSettings | None = None,
     addresses: Addresses = IN_FOLDER,
+    two_person: bool = False,
+    audit_days: int = 183,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -115,6 +119,8 @@ def server_plan(
         serve=serve,
         auth=auth,
         doors=doors(serve, environ),
+        two_person=two_person,
+        audit_days=audit_days,
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")

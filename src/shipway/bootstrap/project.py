@@ -20,6 +20,7 @@ from shipway.errors import ContractError, DataError, UnreadableTable
 from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
+from shipway.security.acting import system_user
 
 if TYPE_CHECKING:
     from shipway.contract.compiled import CompiledContract
@@ -32,7 +33,7 @@ class Project:
     """Everything that the verbs of the api need; a context manager that closes its store.
 
     ``who`` is recorded with every change; it is the operating system's user, or
-    ``SHIPWAY_USER`` where that is set.
+    ``SHIPWAY_USER`` where that is set and ``model.two_person`` is not.
     """
 
     folder: Path
@@ -172,7 +173,9 @@ def open_project(
     environ = os.environ if environ is None else environ
     flags = flags or {}
     loaded = load_settings(folder, environ=environ, flags=flags)
-    return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ, flags=flags)
+    # Where it takes two, a variable that anybody may set does not say who one is.
+    who = system_user() if loaded.settings.model.two_person else _who(environ)
+    return Project(folder=folder, loaded=loaded, who=who, environ=environ, flags=flags)
 
 
 def _addresses(store: StoreSettings) -> Addresses:

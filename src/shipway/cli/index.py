@@ -152,6 +152,13 @@ COMMANDS = (
         "shipway status",
     ),
     Command(
+        "audit",
+        "shipway.cli.audit:app",
+        WATCH,
+        "Show who did what and what was refused, and check that the log may be believed.",
+        "shipway audit verify",
+    ),
+    Command(
         "backup",
         "shipway.cli.backup:backup",
         KEEP,

@@ -245,11 +245,17 @@ def _check_auth(draft: Draft) -> None:
         hint = "name what the issuer calls this server: a token for somebody else is no token"
         where = draft.where("auth.issuer")
         draft.complain("missing", "auth.issuer needs auth.audience", where, hint)
-    for key in ("audience", "scopes", "claim", "jwks_url", "algorithms"):
+    for key in ("audience", "scopes", "claim", "jwks_url", "algorithms", "client_id"):
         name = f"auth.{key}"
         if issuer is None and draft.value(name) is not None and draft.expects("auth.issuer"):
             hint = "name the issuer, or take this out"
             draft.complain("missing", f"{name} needs auth.issuer", draft.where(name), hint)
+    for key in ("client_secret_file", "public_url", "session_s"):
+        name = f"auth.{key}"
+        nameless = draft.value("auth.client_id") is None and draft.expects("auth.client_id")
+        if nameless and draft.value(name) is not None:
+            hint = "say what the issuer calls this server, or take this out"
+            draft.complain("missing", f"{name} needs auth.client_id", draft.where(name), hint)
     known = draft.value("serve.tls_client_ca") is not None
     if draft.value("auth.certificates") and not known and draft.expects("serve.tls_client_ca"):
         hint = "name the file of the authorities that callers' certificates must come from"

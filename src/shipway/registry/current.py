@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from shipway.errors import StoreError
 from shipway.registry.addresses import IN_FOLDER, Addresses
+from shipway.registry.audited import AuditedMetadata
 from shipway.registry.cache import VersionCache
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.object_blobs import ObjectBlobs
@@ -24,10 +25,12 @@ from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.registry.trail import NoTrail, Trail
 
 METADATA_FILE = "metadata.sqlite3"
 BLOBS_FOLDER = "blobs"
 CACHE_FOLDER = "cache"
+AUDIT_FOLDER = "audit"
 
 
 def open_current(home: Path, addresses: Addresses = IN_FOLDER) -> Registry:
@@ -77,11 +80,18 @@ def cache_of(home: Path) -> VersionCache:
     return VersionCache(home / CACHE_FOLDER)
 
 
-def registry_on(database: Database, home: Path, addresses: Addresses) -> Registry:
-    """The registry of the store folder *home* over its *database*, which it will close."""
+def registry_on(
+    database: Database, home: Path, addresses: Addresses, *, audited: bool = True
+) -> Registry:
+    """The registry of the store folder *home* over its *database*, which it will close.
+
+    What is changed through it is told to the audit log of the folder, if *audited*.
+    """
     blobs = blobs_of(home, addresses)
     cache = VersionCache(home / CACHE_FOLDER, blobs)
-    return Registry(SqlMetadata(database), blobs, cache)
+    records = SqlMetadata(database)
+    trail = Trail(home / AUDIT_FOLDER, records.audit) if audited else NoTrail()
+    return Registry(AuditedMetadata(records, trail), blobs, cache, trail)
 
 
 class _CheckedAtFirst:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from shipway.registry.audited import telling
 from shipway.registry.records import VersionChange
 from shipway.registry.refusals import was_live
 from shipway.registry.registry import Registry
@@ -26,6 +27,20 @@ def delete_version(
     version back. Raises ConflictError for a version that is or was live, because it is part of
     the history, and NotFoundError for no such version.
     """
+    with telling(registry.trail, "version.delete", f"{model}@{number}", dry_run=dry_run):
+        return _delete(registry, model, number, by=by, reason=reason, now=now, dry_run=dry_run)
+
+
+def _delete(
+    registry: Registry,
+    model: str,
+    number: int,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    dry_run: bool,
+) -> VersionChange:
     version = registry.version(model, number)
     log = registry.stores[0].deletions
     change = VersionChange(

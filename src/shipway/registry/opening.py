@@ -13,13 +13,20 @@ from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
 
 
-def open_registry(home: Path, addresses: Addresses = IN_FOLDER, *, create: bool = True) -> Registry:
+def open_registry(
+    home: Path,
+    addresses: Addresses = IN_FOLDER,
+    *,
+    create: bool = True,
+    audited: bool = True,
+) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
     *addresses* say which parts of it are elsewhere. Without *create*, a folder that holds no
-    store is a NotFoundError and stays as it is. Raises :class:`~shipway.errors.StoreError` if
-    the store cannot be opened or is of a newer release, :class:`~shipway.errors.StoreUnavailable`
-    if a database elsewhere does not answer now.
+    store is a NotFoundError and stays as it is. Without *audited* no audit log is kept, as of a
+    store that is made to be given away. Raises :class:`~shipway.errors.StoreError` if the store
+    cannot be opened or is of a newer release, :class:`~shipway.errors.StoreUnavailable` if a
+    database elsewhere does not answer now.
     """
     home = home.absolute()
     database_file = home / METADATA_FILE
@@ -35,7 +42,7 @@ def open_registry(home: Path, addresses: Addresses = IN_FOLDER, *, create: bool 
         database = database_of(home, addresses)
         opened.callback(database.close)
         migrate(database, where=addresses.told.records or str(database_file))
-        registry = registry_on(database, home, addresses)
+        registry = registry_on(database, home, addresses, audited=audited)
         if not addresses.blobs:
             registry.refresh_index()
         opened.pop_all()

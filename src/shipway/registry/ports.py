@@ -18,6 +18,7 @@ from shipway.registry.records import (
     Version,
     VersionChange,
 )
+from shipway.security.audit import Head, Noted
 from shipway.security.keys import KeyRecord
 
 
@@ -185,6 +186,29 @@ class KeyLog(Protocol):
         """All keys, oldest first."""
 
 
+WriteLines = Callable[[Head | None, Sequence[Noted]], Head | None]
+"""Writes lines for what was noted, after the log's newest as the records know it: the new newest.
+
+None says that there was nothing to write.
+"""
+
+
+class AuditRecords(Protocol):
+    """What the audit log needs of the records: each change noted with it, and the log's end.
+
+    Every change of this store is noted in the transaction that makes it.
+    """
+
+    def settle(self, chain: str, write: WriteLines) -> None:
+        """Have *write* write what was noted to the log *chain*, then forget it and keep the end.
+
+        One at a time, whoever asks. What *write* raises leaves everything noted.
+        """
+
+    def heads(self) -> tuple[Head, ...]:
+        """The newest line of every log, by its name."""
+
+
 class MetadataStore(Protocol):
     """The records of one registry: what it acknowledges, a killed process or machine keeps."""
 
@@ -211,6 +235,10 @@ class MetadataStore(Protocol):
     @property
     def keys(self) -> KeyLog:
         """The API keys."""
+
+    @property
+    def audit(self) -> AuditRecords:
+        """What is noted for the audit log."""
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""

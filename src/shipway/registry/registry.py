@@ -19,6 +19,7 @@ import msgspec
 from shipway.domain.digests import digest_of
 from shipway.domain.names import check_name
 from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
+from shipway.registry.audited import telling
 from shipway.registry.cache import VersionCache
 from shipway.registry.entries import content_problems, path_problems
 from shipway.registry.history import Action, deletions, live_before
@@ -34,6 +35,8 @@ from shipway.registry.records import (
     Version,
 )
 from shipway.registry.refusals import deleted, moved, no_model, no_version
+from shipway.registry.trail import AuditTrail
+from shipway.security.audit import Head
 from shipway.security.keys import KeyRecord
 
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
@@ -43,10 +46,13 @@ _REFERENCE = "write a version as 'flight-delay@3', '3' or 'latest'"
 class Registry:
     """Versions, evidence, endpoints and keys of one store. Usable from several threads."""
 
-    def __init__(self, store: MetadataStore, blobs: BlobStore, cache: VersionCache) -> None:
+    def __init__(
+        self, store: MetadataStore, blobs: BlobStore, cache: VersionCache, trail: AuditTrail
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._cache = cache
+        self.trail = trail
 
     def __enter__(self) -> Self:
         return self
@@ -295,10 +301,17 @@ class Registry:
         """The key *key_id*, from now on refused; one revoked before keeps its time."""
         revoked = self._store.keys.revoke(key_id, now)
         if revoked is None:
-            raise NotFoundError(
-                f"there is no key {key_id!r}", next_step="list them with `shipway keys list`"
-            )
+            with telling(self.trail, "key.revoke", key_id):
+                raise NotFoundError(
+                    f"there is no key {key_id!r}", next_step="list them with `shipway keys list`"
+                )
         return revoked
+
+    # Audit
+
+    def audit_heads(self) -> tuple[Head, ...]:
+        """The newest line of each audit log that tells of this store, as the records know it."""
+        return self._store.audit.heads()
 
     def _check_evidence(self, record_id: int, model: str, number: int) -> None:
         record = self._store.evidence.get(record_id)

@@ -7,8 +7,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, tuple_
 
 from shipway.registry.records import VersionChange
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.tables import ENDPOINT_CHANGES, VERSION_CHANGES, VERSIONS
+from shipway.security.audit import Entry
 
 _COLUMNS = VERSION_CHANGES.c
 
@@ -78,6 +80,8 @@ def _append(connection: Connection, change: VersionChange) -> None:
         "reason": change.reason,
     }
     connection.execute(insert(VERSION_CHANGES), [values])
+    told = Entry(what=f"version.{change.action}", object=f"{change.model}@{change.number}")
+    note(connection, told, at=change.at)
 
 
 def _newest(connection: Connection, model: str, number: int) -> int:

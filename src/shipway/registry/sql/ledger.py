@@ -14,13 +14,21 @@ from sqlalchemy import Connection, Text, delete, insert, literal, select
 
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED
-from shipway.registry.sql.tables import KEYS, METADATA, UNNEEDED_BLOBS, VERSION_CHANGES, VERSIONS
+from shipway.registry.sql.tables import (
+    AUDIT_HEADS,
+    AUDIT_NOTED,
+    KEYS,
+    METADATA,
+    UNNEEDED_BLOBS,
+    VERSION_CHANGES,
+    VERSIONS,
+)
 
 _COLUMNS = UNNEEDED_BLOBS.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STILL_HERE = select(literal(1))
 _BATCH = 500  # SQLite takes 999 values in a statement at least
-_MENTION_NO_BLOB = frozenset({KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
+_MENTION_NO_BLOB = frozenset({AUDIT_HEADS, AUDIT_NOTED, KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
 
 
 class SqlLedger:

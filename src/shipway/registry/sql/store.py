@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shipway.registry.sql.audit import SqlAudit
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import SqlDeletions
 from shipway.registry.sql.dump import dump
@@ -26,6 +27,7 @@ class SqlMetadata:
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
+        self.audit = SqlAudit(database)
 
     def revision(self) -> int:
         """See the port."""

@@ -137,6 +137,21 @@ KEYS = Table(
     Column("revoked_at", Moment),
 )
 
+AUDIT_HEADS = Table(
+    "audit_heads",
+    METADATA,
+    Column("chain", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+AUDIT_NOTED = Table(
+    "audit_noted",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("noted", Text, nullable=False),
+)
+
 META = Table(
     "meta",
     METADATA,
