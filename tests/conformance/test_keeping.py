@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.databases import Postgres
 from tests.fixtures.stores.make import make
+from tests.logs import checked, log_lines
 from tests.objects import ObjectStorage
 from tests.stores import NOW, Store, everything
 
@@ -313,3 +314,42 @@ def _take(steps: Sequence[Callable[[], object]], failed: list[ShipwayError]) -> 
             continue
         except ShipwayError as error:
             failed.append(error)
+
+
+class TestTelling:
+    """What is kept, taken away or carried elsewhere is told, and the log goes along."""
+
+    def test_each_act_is_a_line(self, full: Store) -> None:
+        """Deleting, bringing back, collecting, backing up, and what was refused of it."""
+        before = len(log_lines(full.home))
+        with pytest.raises(ConflictError):
+            delete(full, 1)
+        full.publish("goes")
+        delete(full, 4)
+        gc(full, dry_run=True)
+        freed = gc(full)
+        backed_up(full, full.home.parent / "one.backup")
+        lines = log_lines(full.home)[before:]
+        assert [(one.what, one.object, str(one.outcome)) for one in lines] == [
+            ("version.delete", "flight-delay@1", "refused"),
+            ("version.restore", "flight-delay@4", "done"),
+            ("version.delete", "flight-delay@4", "done"),
+            ("store.collect", "", "done"),
+            ("store.backup", "", "done"),
+        ]
+        assert lines[3].detail["blobs"] == len(freed.removed) > 0
+        assert "a mistake" not in str(lines)
+
+    def test_the_log_goes_with_a_backup(self, full: Store, places: Places, tmp_path: Path) -> None:
+        """The log of a restored store is the one that it had, and goes on unbroken from there."""
+        before = log_lines(full.home)
+        backed_up(full, tmp_path / "one.backup")
+        restore(tmp_path / "one.backup", tmp_path / "back", places.fresh("folder"))
+        back = Store(tmp_path / "back")
+        with back.registry as registry:
+            back.publish("later")
+            (head,) = registry.audit_heads()
+        lines = log_lines(back.home)
+        assert lines[: len(before)] == before
+        assert [one.what for one in lines[len(before) :]] == ["store.restore", "version.publish"]
+        assert checked(back.home / "audit", head).problems == []

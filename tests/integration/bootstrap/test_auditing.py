@@ -11,7 +11,7 @@ from shipway.bootstrap.auditing import Auditing, Tally, settings_told
 from shipway.bootstrap.processes import ProcessPlan
 from shipway.config.auth import AuthSettings
 from shipway.config.settings import ServeSettings
-from shipway.errors import StoreError
+from shipway.errors import StoreError, StoreUnavailable
 from shipway.security.acting import Actor
 from shipway.security.audit import Entry, Outcome
 from shipway.security.policy import Scope
@@ -79,6 +79,30 @@ def test_a_refusal_stays_one_when_it_cannot_be_told() -> None:
     tally.refused(*bad_key(1))
     with pytest.raises(StoreError):
         tally.add(Entry(what="labels.add", count=3), Actor(id="a"))
+
+
+def test_a_store_that_is_away_delays_what_is_told(tmp_path: Path) -> None:
+    """A server starts and counts while its records are away, and tells all of it afterwards."""
+
+    class Away(Kept):
+        here = False
+
+        def record(self, entry: Entry, actor: Actor | None = None) -> None:
+            if not self.here:
+                raise StoreUnavailable("away", next_step="wait")
+            super().record(entry, actor)
+
+    log = Away()
+    plan = ProcessPlan(home=str(tmp_path), model="late", serve=ServeSettings())
+    with Auditing(log, plan) as auditing:
+        for _ in range(3):
+            auditing.tally.add(Entry(what="labels.add", count=3), Actor(id="a"))
+        with pytest.raises(StoreUnavailable):
+            auditing.tell()
+        log.here = True
+        auditing.tell()
+        auditing.tell()
+        assert [(e.what, e.count) for e, _ in log.lines] == [("server.start", 1), ("labels.add", 9)]
 
 
 def test_what_the_workers_refuse(tmp_path: Path) -> None:

@@ -16,18 +16,18 @@ from unittest import mock
 
 import msgspec
 import pytest
+from tests.logs import checked
 from tests.stores import Store, files, manifest
 
 from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import NotFoundError, StoreError
 from shipway.registry.ports import MetadataStore, WriteLines
-from shipway.registry.records import EndpointChange
+from shipway.registry.records import EndpointChange, VersionChange
 from shipway.registry.trail import Trail
 from shipway.registry.trail_files import read_lines, read_tombstone, segments
 from shipway.security.acting import Actor, acting, process_owner
 from shipway.security.audit import Entry, Head, Line, line_bytes, line_digest, read_line
-from shipway.security.audit_check import Checked, Checker
-from shipway.security.audit_keys import has_signed, public_key
+from shipway.security.audit_check import Checked
 from shipway.security.keys import issue
 from shipway.security.policy import Scope
 
@@ -79,15 +79,6 @@ class Log:
 
     def lines(self) -> list[Line]:
         return [read_line(data) for _, data in read_lines(self.folder)]
-
-
-def checked(folder: Path, head: Head) -> Checked:
-    return Checker(
-        signer=public_key(folder),
-        signed=has_signed,
-        tombstone=read_tombstone(folder),
-        head=head,
-    ).check(read_lines(folder))
 
 
 def codes(found: Checked) -> set[str]:
@@ -166,15 +157,20 @@ def test_no_port_changes_anything_untold(store: Store) -> None:
         lambda: records.endpoints.append(change),
         lambda: records.keys.append(key),
         lambda: records.keys.revoke(key.id, store.now),
+        lambda: records.deletions.delete(
+            VersionChange(
+                model=MODEL, number=2, sequence=0, action="delete", at=store.now, by="a", reason=""
+            )
+        ),
     ]
     for change_it in changes:
         before = len(told(store))
         change_it()
         assert len(told(store)) == before + 1
-    public = {name for log in (records.versions, records.evidence, records.endpoints, records.keys)
-              for name in dir(log) if not name.startswith("_")}  # fmt: skip
+    logs = (records.versions, records.deletions, records.evidence, records.endpoints, records.keys)
+    public = {name for log in logs for name in dir(log) if not name.startswith("_")}
     assert public == {"append", "get", "list", "models", "images", "last", "history", "names",
-                      "revoke"}  # fmt: skip
+                      "revoke", "delete"}  # fmt: skip
 
 
 def test_tampering(tmp_path: Path) -> None:
