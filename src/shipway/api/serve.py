@@ -14,6 +14,7 @@ from shipway.bootstrap.keys import read_keys_file
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.trusting import without_signing_key
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError
 from shipway.serving.plan import ServerPlan
@@ -78,7 +79,12 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
         auth = project.settings.auth
         check_admission(auth)
         return server_plan(
-            project.home, project.model, _settings(project), auth=auth, environ=project.environ
+            project.home,
+            project.model,
+            _settings(project),
+            auth=auth,
+            trust=project.trust,
+            environ=without_signing_key(project.settings.sign, project.environ),
         )
 
     first = plan(project)

@@ -25,6 +25,7 @@ from shipway.registry.registry import Registry
 from shipway.rollout import switch
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.status import wait_for_workers
@@ -39,6 +40,7 @@ class Services:
     run: Path
     model: str
     limits: ProcessLimits = DEFAULT_LIMITS
+    trust: TrustPolicy = DEFAULT_TRUST
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
@@ -77,7 +79,7 @@ class Services:
             reason=move.reason,
             expected=move.expected,
         )
-        trials = Trials(self.run.parent, self.limits)
+        trials = Trials(self.run.parent, self.limits, trust=self.trust)
         chosen = registry.resolve(move.version, model) if move.version else None
         if move.action == "promote":
             made = switch.promote(
@@ -130,7 +132,7 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
     with (
-        open_current(plan.home_path) as registry,
+        open_current(plan.home_path, trust=plan.trust) as registry,
         admitting(plan.serve, plan.auth, run=None) as admission,
     ):
 
@@ -143,6 +145,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             run=plan.run,
             model=plan.model,
             limits=plan.process_limits,
+            trust=plan.trust,
         )
         options = ControlOptions(
             run=plan.run,

@@ -13,10 +13,14 @@ from shipway.inference.predictor import Predictor, ServedVersion
 from shipway.registry.records import Manifest, Version
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
+from shipway.runtimes.pickles import pickles_in
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
+from shipway.security.trust import check_pickles
 
 CONTRACT_IN_VERSION = "contract.yaml"
 SETTINGS_IN_VERSION = "shipway.toml"
+_ONLY_DATA = frozenset({"onnx", "sklearn", "lightgbm", "xgboost"})
+"""Formats whose loaders open their one file alone, and that as data."""
 
 
 class NoEvents:
@@ -37,6 +41,26 @@ def contract_of(registry: Registry, version: Version) -> Contract:
     return contract_in(registry.open_files(version), version.ref)
 
 
+def files_to_load(registry: Registry, version: Version) -> dict[str, Path]:
+    """The files of *version*, verified, believed, and without a pickle that may not be opened.
+
+    Raises :class:`~shipway.errors.IntegrityError` for what is not what was published, or not
+    signed by whom the policy names, and :class:`~shipway.errors.PickleRefused`.
+    """
+    files = registry.open_files(version)
+    if version.manifest.spec.format in _ONLY_DATA:
+        return files
+    check_pickles(
+        registry.signing.trust,
+        version.model,
+        pickles_in(files),
+        lambda: registry.signing.believe(version),
+        confined=version.manifest.spec.format == "python",
+        what=version.ref,
+    )
+    return files
+
+
 def predictor_of(
     registry: Registry,
     version: Version,
@@ -49,7 +73,7 @@ def predictor_of(
     Raises :class:`~shipway.errors.IntegrityError` for a changed file and
     :class:`~shipway.errors.ModelError` for one that does not load.
     """
-    files = registry.open_files(version)
+    files = files_to_load(registry, version)
     served = served_version(
         version.manifest,
         contract_in(files, version.ref),

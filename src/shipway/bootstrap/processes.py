@@ -25,6 +25,7 @@ from shipway.config.settings import ClientCertificate, ServeSettings
 from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
@@ -46,6 +47,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     serve: ServeSettings
     auth: AuthSettings = AuthSettings()
     doors: Doors = Doors()
+    trust: TrustPolicy = DEFAULT_TRUST
 
     @property
     def home_path(self) -> Path:
@@ -86,6 +88,7 @@ def server_plan(
     serve: ServeSettings,
     *,
     auth: AuthSettings | None = None,
+    trust: TrustPolicy | None = None,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -105,6 +108,7 @@ def server_plan(
         serve=serve,
         auth=auth,
         doors=doors(serve, environ),
+        trust=trust or DEFAULT_TRUST,
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")

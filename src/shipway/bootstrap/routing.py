@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shipway.bootstrap.keys import all_keys, read_keys_file
-from shipway.bootstrap.predictors import contract_in, served_version
+from shipway.bootstrap.predictors import contract_in, files_to_load, served_version
 from shipway.bootstrap.trials import Trials, VersionTrial, opponent
 from shipway.errors import NotFoundError
 from shipway.registry.current import open_current
@@ -15,6 +15,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.routing import LoadedVersion, RoutingState
 
 
@@ -48,7 +49,7 @@ class RegistryRouting:
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """The live version of *endpoint*, every byte verified, its model loaded."""
         version = self._live(endpoint)
-        files = self.registry.open_files(version)
+        files = files_to_load(self.registry, version)
         served = served_version(
             version.manifest,
             contract_in(files, version.ref),
@@ -81,7 +82,10 @@ def open_routing(
     *,
     threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
+    trust: TrustPolicy | None = None,
 ) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
     keys = tuple(read_keys_file(keys_file))
-    return RegistryRouting(open_current(home), Trials(home, limits), keys, threads)
+    trust = trust or DEFAULT_TRUST
+    trials = Trials(home, limits, trust=trust)
+    return RegistryRouting(open_current(home, trust=trust), trials, keys, threads)

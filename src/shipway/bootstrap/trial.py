@@ -20,6 +20,7 @@ from shipway.inference.predictor import Pace
 from shipway.registry.current import open_current
 from shipway.runtimes.confinement import confine
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     number: int
     limits: ProcessLimits
+    trust: TrustPolicy = DEFAULT_TRUST
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +69,7 @@ def main() -> int:
 def _try(order: TrialOrder) -> TrialReport:
     ref = f"{order.model}@{order.number}"
     try:
-        with open_current(Path(order.home)) as registry:
+        with open_current(Path(order.home), trust=order.trust) as registry:
             version = registry.version(order.model, order.number)
             with closing(predictor_of(registry, version, limits=order.limits)) as predictor:
                 return TrialReport(pace=predictor.warm_up())

@@ -28,6 +28,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.confinement import Confined, clean_environment, start
 from shipway.runtimes.port import ProcessLimits
 from shipway.runtimes.versions import installed
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _POLL_S = 0.01
 _TIMES_SLOWER = 10.0
@@ -53,6 +54,7 @@ class Trials:
     home: Path
     limits: ProcessLimits
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    trust: TrustPolicy = DEFAULT_TRUST
 
     def begin(
         self, version: Version, *, against: Version | None = None, anew: bool = False
@@ -210,6 +212,7 @@ class _Process:
             model=version.model,
             number=version.number,
             limits=trials.limits,
+            trust=trials.trust,
         )
         environ = trials.environ
         kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}

@@ -34,6 +34,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 plan.keys_file,
                 threads=plan.serve.threads,
                 limits=plan.process_limits,
+                trust=plan.trust,
             ),
             sink=journal,
             options=WorkerOptions(

@@ -16,16 +16,18 @@ from shipway.registry.registry import Registry
 from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 METADATA_FILE = "metadata.sqlite3"
 BLOBS_FOLDER = "blobs"
 CACHE_FOLDER = "cache"
 
 
-def open_current(home: Path) -> Registry:
+def open_current(home: Path, *, trust: TrustPolicy | None = None) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    Raises :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
+    *trust* says who must have signed what is opened. Raises
+    :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
     release; :func:`~shipway.registry.opening.open_registry` brings up an older one.
     """
     home = home.absolute()
@@ -38,16 +40,16 @@ def open_current(home: Path) -> Registry:
             schema = schema_of(connection)
         if schema != HEAD:
             raise _not_current(home, schema)
-        registry = registry_on(database, home)
+        registry = registry_on(database, home, trust)
         opened.pop_all()
     return registry
 
 
-def registry_on(database: SqliteDatabase, home: Path) -> Registry:
+def registry_on(database: SqliteDatabase, home: Path, trust: TrustPolicy | None = None) -> Registry:
     """The registry of the store folder *home* over its *database*, which it will close."""
     blobs = LocalBlobs(home / BLOBS_FOLDER)
     cache = VersionCache(home / CACHE_FOLDER, blobs)
-    return Registry(SqlMetadata(database), blobs, cache)
+    return Registry(SqlMetadata(database), blobs, cache, trust or DEFAULT_TRUST)
 
 
 def _not_current(home: Path, schema: str | None) -> StoreError:

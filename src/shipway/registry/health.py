@@ -16,6 +16,7 @@ from shipway.errors import ShipwayError
 from shipway.registry.current import BLOBS_FOLDER, METADATA_FILE
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.oci import index_bytes
+from shipway.registry.signing import listed_images
 from shipway.registry.sql.schema import HEAD, newer_store, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase, has_wal_race, quick_check
 from shipway.registry.sql.store import SqlMetadata
@@ -113,7 +114,7 @@ def _record_findings(home: Path, *, thorough: bool) -> Iterator[Finding]:
             return
         yield from _blob_findings(store, LocalBlobs(home / BLOBS_FOLDER), thorough=thorough)
         index = home / BLOBS_FOLDER / "index.json"
-        if not index.is_file() or index.read_bytes() != index_bytes(store.versions.images()):
+        if not index.is_file() or index.read_bytes() != index_bytes(listed_images(store)):
             message = f"{index} does not list every version"
             step = "the next publish or opening writes it anew"
             yield _found(Level.WARNING, "store.index-stale", message, step)
@@ -130,6 +131,11 @@ def _blob_findings(store: SqlMetadata, blobs: LocalBlobs, *, thorough: bool) -> 
                 if fault := _blob_fault(blobs, entry.digest, thorough=thorough):
                     message = f"{version.ref}: {entry.path} {fault}"
                     step = f"publish the same files again, or {_BACKUP}"
+                    yield _found(Level.ERROR, "store.blob-damaged", message, step)
+            for signature in store.signatures.list(model, version.number):
+                if fault := _blob_fault(blobs, signature.digest, thorough=thorough):
+                    message = f"{version.ref}: the signature by {signature.identity} {fault}"
+                    step = f"sign it again, or {_BACKUP}"
                     yield _found(Level.ERROR, "store.blob-damaged", message, step)
     verb = "hashed" if thorough else "looked for"
     message = f"the files of {count} versions were {verb}"

@@ -11,12 +11,14 @@ from shipway.registry.current import METADATA_FILE, registry_on
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.sqlite import SqliteDatabase
+from shipway.security.trust import TrustPolicy
 
 
-def open_registry(home: Path, *, create: bool = True) -> Registry:
+def open_registry(home: Path, *, create: bool = True, trust: TrustPolicy | None = None) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    Without *create*, a folder that holds no store is a NotFoundError and stays as it is. Raises
+    Without *create*, a folder that holds no store is a NotFoundError and stays as it is. *trust*
+    says who must have signed what is opened. Raises
     :class:`~shipway.errors.StoreError` if the store cannot be opened or is of a newer release.
     """
     home = home.absolute()
@@ -33,7 +35,7 @@ def open_registry(home: Path, *, create: bool = True) -> Registry:
         database = SqliteDatabase(database_file)
         opened.callback(database.close)
         migrate(database, where=str(database_file))
-        registry = registry_on(database, home)
+        registry = registry_on(database, home, trust)
         registry.refresh_index()
         opened.pop_all()
     return registry

@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import BinaryIO, Protocol
 
 from shipway.registry.oci import Descriptor
-from shipway.registry.records import EndpointChange, EvidenceRecord, Manifest, Version
+from shipway.registry.records import (
+    EndpointChange,
+    EvidenceRecord,
+    Manifest,
+    SignatureRecord,
+    Version,
+)
 from shipway.security.keys import KeyRecord
 
 
@@ -71,6 +77,22 @@ class VersionLog(Protocol):
 
     def images(self) -> tuple[Descriptor, ...]:
         """The image of every version, by model and number."""
+
+
+class SignatureLog(Protocol):
+    """Who signed which version, for ever."""
+
+    def append(self, record: SignatureRecord, *, image: Descriptor) -> SignatureRecord:
+        """Keep *record*, or give it as it was kept before; its ``digest`` tells it from others.
+
+        *image* is the manifest by which tools for images find the signature.
+        """
+
+    def list(self, model: str, number: int) -> tuple[SignatureRecord, ...]:
+        """The signatures of one version, oldest first."""
+
+    def images(self) -> tuple[Descriptor, ...]:
+        """The image of every signature, by model, number and digest."""
 
 
 class EvidenceLog(Protocol):
@@ -133,6 +155,10 @@ class MetadataStore(Protocol):
     @property
     def versions(self) -> VersionLog:
         """The versions."""
+
+    @property
+    def signatures(self) -> SignatureLog:
+        """Who signed them."""
 
     @property
     def evidence(self) -> EvidenceLog:

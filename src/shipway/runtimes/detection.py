@@ -177,6 +177,11 @@ def _is_xgboost_json(data: bytes) -> bool:
     return text.startswith(b"{") and b'"learner"' in data
 
 
+def holds_pickle(data: bytes) -> bool:
+    """Whether *data* is a pickle, as it is or compressed as joblib does."""
+    return _is_pickle(data[:_HEAD_BYTES]) or _is_compressed_pickle(data)
+
+
 def _is_pickle(head: bytes) -> bool:
     """Pickle protocols 2 to 5 begin with PROTO and their number; 0 and 1 are no longer met."""
     return len(head) > 2 and head[0] == 0x80 and 2 <= head[1] <= 5

@@ -7,6 +7,7 @@ from shipway.registry.sql.endpoints import SqlEndpoints
 from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
 from shipway.registry.sql.revision import read_revision
+from shipway.registry.sql.signatures import SqlSignatures
 from shipway.registry.sql.versions import SqlVersions
 
 
@@ -16,6 +17,7 @@ class SqlMetadata:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.versions = SqlVersions(database)
+        self.signatures = SqlSignatures(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
