@@ -132,6 +132,11 @@ def _signer_of(
         certified = read_certified(chain)
         return certified.key, certified, chain
     told = material.public_key or PublicKeyHint()
+    if not told.hint and not told.raw_bytes:
+        raise SignatureMalformed(
+            "the signature does not say which key made it",
+            next_step="sign the model anew: `shipway sign`, or with the tool that signed it",
+        )
     pem = public_key
     if not pem and told.raw_bytes:
         pem = decoded(told.raw_bytes).decode(errors="replace")

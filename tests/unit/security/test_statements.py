@@ -186,6 +186,7 @@ def test_another_key_is_refused() -> None:
     [
         {"mediaType": "application/vnd.dev.sigstore.bundle.v0.1+json"},
         {"verificationMaterial": {}},
+        {"verificationMaterial": {"publicKey": {}}},
         {"verificationMaterial": {"publicKey": {}, "x509CertificateChain": {"certificates": []}}},
         {"verificationMaterial": {"x509CertificateChain": {"certificates": []}}},
         {"verificationMaterial": {"x509CertificateChain": {"certificates": [{"rawBytes": "AA"}]}}},
