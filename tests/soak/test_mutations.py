@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_no_mutated_bundle_says_something_else(tmp_path: Path) -> None:
                 content[:] = source.choice(others)
         changed = Signature(bytes(content), signature.public_key)
         try:
-            answer = judge(POLICY, "model", found, lambda one=changed: [one], what="the model")
+            answer = judge(POLICY, "model", found, partial(list, [changed]), what="the model")
         except NotBelieved:
             continue
         assert answer.named
