@@ -16,9 +16,9 @@ from tests.stores import files, manifest
 
 from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import StoreError
-from shipway.registry.oci import image_bytes, image_descriptor
+from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_bytes, image_descriptor
 from shipway.registry.ports import BlobsWereUnneeded, MetadataStore
-from shipway.registry.records import EndpointChange, Version, VersionChange
+from shipway.registry.records import EndpointChange, SignatureRecord, Version, VersionChange
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.postgres import PostgresDatabase
@@ -27,6 +27,7 @@ from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
 from shipway.security.audit import Head, Noted
 from shipway.security.keys import issue
+from shipway.security.statements import BUNDLE_TYPE
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 
@@ -88,6 +89,19 @@ def change(sequence: int, *, live: int = 1, endpoint: str = "live") -> EndpointC
     )
 
 
+def signature(number: int) -> SignatureRecord:
+    return SignatureRecord(
+        model="fraud",
+        number=number,
+        identity="key:'; --",
+        public_key="PEM",
+        digest=f"sha256:{'2' * 64}",
+        size_bytes=900,
+        created_at=NOW,
+        created_by="anna",
+    )
+
+
 class TestMetadataStore:
     """The ports' promises, one a test."""
 
@@ -106,6 +120,8 @@ class TestMetadataStore:
         assert store.versions.list("fraud") == ()
         assert store.versions.models() == {}
         assert store.versions.images() == ()
+        assert store.signatures.list("fraud", 1) == ()
+        assert store.signatures.images() == ()
         assert store.evidence.get(1) is None
         assert store.evidence.list("fraud", 1) == ()
         assert store.endpoints.last("live") is None
@@ -153,6 +169,26 @@ class TestMetadataStore:
         first = append(store, "a", by="anna")
         append(store, "b")
         assert append(store, "a", by="ben") == first
+
+    def test_signatures(self, store: MetadataStore) -> None:
+        """Signatures are listed by version, oldest first; the same one again stays as it was."""
+        append(store, "a")
+        append(store, "b")
+        image = Descriptor(media_type=IMAGE_TYPE, digest=f"sha256:{'1' * 64}", size=7)
+        first = signature(1)
+        assert store.signatures.append(first, image=image) == first
+        again = msgspec.structs.replace(first, created_by="ben")
+        assert store.signatures.append(again, image=image) == first
+        later = msgspec.structs.replace(
+            first, digest=f"sha256:{'3' * 64}", created_at=NOW + timedelta(seconds=1)
+        )
+        store.signatures.append(later, image=image)
+        store.signatures.append(signature(2), image=image)
+        assert store.signatures.list("fraud", 1) == (first, later)
+        assert store.signatures.list("fraud", 2) == (signature(2),)
+        assert {one.digest for one in store.signatures.images()} == {image.digest}
+        assert len(store.signatures.images()) == 3
+        assert {one.artifact_type for one in store.signatures.images()} == {BUNDLE_TYPE}
 
     def test_numbers_at_once(self, store: MetadataStore) -> None:
         """Threads that append at once, some of them the same, get each number once, gap-free."""

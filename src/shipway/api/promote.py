@@ -98,7 +98,12 @@ def rollback(
 
 
 def _trials(project: Project) -> Trials:
-    return Trials(project.home.absolute(), process_limits(project.settings.serve), project.environ)
+    return Trials(
+        project.home.absolute(),
+        process_limits(project.settings.serve),
+        project.environ,
+        project.trust,
+    )
 
 
 def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:

@@ -16,6 +16,7 @@ from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.memory import memory_of
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.trusting import without_signing_key
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError, StoreUnavailable
 from shipway.registry.records import EndpointState
@@ -92,7 +93,8 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             addresses=project.addresses,
             two_person=project.settings.model.two_person,
             audit_days=project.settings.store.audit_days,
-            environ=project.environ,
+            trust=project.trust,
+            environ=without_signing_key(project.settings.sign, project.environ),
         )
 
     first = plan(project)

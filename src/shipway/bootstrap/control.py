@@ -29,6 +29,7 @@ from shipway.rollout import switch
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.acting import actor_now
 from shipway.security.audit import Entry, Outcome
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child
 from shipway.serving.control import ControlOptions, Move, run_control
 from shipway.serving.status import wait_for_workers
@@ -48,6 +49,7 @@ class Services:
     tally: Tally
     limits: ProcessLimits = DEFAULT_LIMITS
     two_person: bool = False
+    trust: TrustPolicy = DEFAULT_TRUST
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
@@ -95,7 +97,7 @@ class Services:
             names=move.names,
             two_person=self.two_person,
         )
-        trials = Trials(self.run.parent, self.limits)
+        trials = Trials(self.run.parent, self.limits, trust=self.trust)
         chosen = self._version(move.version) if move.version else None
         if move.action == "promote":
             made = switch.promote(
@@ -161,7 +163,7 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
     with (
-        open_current(plan.home_path, plan.addresses) as registry,
+        open_current(plan.home_path, plan.addresses, trust=plan.trust) as registry,
         admitting(plan.serve, plan.auth, run=None) as admission,
         Auditing(registry.trail, plan) as auditing,
     ):
@@ -174,6 +176,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             tally=auditing.tally,
             limits=plan.process_limits,
             two_person=plan.two_person,
+            trust=plan.trust,
         )
         login = login_of(
             plan.auth, admission, secure=plan.tls is not None, tell=auditing.tally.refused

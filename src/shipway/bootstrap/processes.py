@@ -27,6 +27,7 @@ from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
@@ -56,6 +57,7 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     doors: Doors = Doors()
     two_person: bool = False
     audit_days: int = 183
+    trust: TrustPolicy = DEFAULT_TRUST
 
     @property
     def home_path(self) -> Path:
@@ -99,6 +101,7 @@ def server_plan(
     addresses: Addresses = IN_FOLDER,
     two_person: bool = False,
     audit_days: int = 183,
+    trust: TrustPolicy | None = None,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -121,6 +124,7 @@ def server_plan(
         doors=doors(serve, environ),
         two_person=two_person,
         audit_days=audit_days,
+        trust=trust or DEFAULT_TRUST,
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")

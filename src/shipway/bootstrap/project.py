@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from shipway.bootstrap.trusting import signer_for, trust_policy
 from shipway.config.load import Loaded, load_settings, load_store
 from shipway.config.settings import Settings, StoreSettings
 from shipway.contract import odcs
@@ -21,6 +22,8 @@ from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 from shipway.security.acting import system_user
+from shipway.security.signatures import Signer
+from shipway.security.trust import TrustPolicy
 
 if TYPE_CHECKING:
     from shipway.contract.compiled import CompiledContract
@@ -71,7 +74,18 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry in the store, opened at first use."""
-        return open_registry(self.home, self.addresses)
+        return open_registry(self.home, self.addresses, trust=self.trust)
+
+    @cached_property
+    def trust(self) -> TrustPolicy:
+        """By whom a version must be signed, so that it is loaded."""
+        return trust_policy(self.settings.trust, self.folder)
+
+    def signer(self) -> Signer:
+        """The one who signs what is published here; the store's own key is made at first use."""
+        return signer_for(
+            self.settings.sign, home=self.home, folder=self.folder, environ=self.environ
+        )
 
     @cached_property
     def contract(self) -> Contract:

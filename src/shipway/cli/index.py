@@ -96,6 +96,20 @@ COMMANDS = (
         "shipway versions --history",
     ),
     Command(
+        "sign",
+        "shipway.cli.sign:sign",
+        RELEASE,
+        "Sign a version, or show with --dry-run who would sign it.",
+        "shipway sign 3",
+    ),
+    Command(
+        "verify",
+        "shipway.cli.verify:verify",
+        RELEASE,
+        "Verify every byte of a version, and who signed it, as it is done before it is loaded.",
+        "shipway verify 3",
+    ),
+    Command(
         "card",
         "shipway.cli.card:card",
         RELEASE,

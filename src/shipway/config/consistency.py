@@ -41,6 +41,7 @@ def check_consistency(draft: Draft) -> None:
     _check_serve(draft)
     check_store(draft)
     _check_auth(draft)
+    _check_trust(draft)
     _check_retrain(draft)
 
 
@@ -290,6 +291,26 @@ def check_store(draft: Draft) -> None:
     elif "password=" in said.value.partition("?")[2]:
         hint = "set PGPASSWORD instead"
         draft.complain("secret-shown", "store.url has a password in its query", said.where, hint)
+
+
+def _check_trust(draft: Draft) -> None:
+    identities = draft.value("trust.identities") or ()
+    expected = not identities and draft.expects("trust.identities")
+    asked = draft.value("trust.mode") not in (None, "off")
+    for key, needs in (("mode", asked), ("pickle", draft.value("trust.pickle"))):
+        if needs and expected:
+            hint = "name who is believed: `shipway sign --dry-run` shows who signs here"
+            message = f"trust.{key} needs trust.identities: nobody would be believed"
+            draft.complain("missing", message, draft.where(f"trust.{key}"), hint)
+    certified = any(" by " in one for one in identities)
+    if (
+        certified
+        and draft.value("trust.authorities") is None
+        and draft.expects("trust.authorities")
+    ):
+        hint = "name the file of the authorities that certificates must lead to"
+        message = "trust.identities by a certificate need trust.authorities"
+        draft.complain("missing", message, draft.where("trust.identities"), hint)
 
 
 def _check_retrain(draft: Draft) -> None:

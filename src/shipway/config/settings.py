@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from shipway.config.auth import AuthSettings
+from shipway.config.trust import SignSettings, TrustSettings
 from shipway.domain.metrics import Task
 from shipway.domain.objectives import BaselineKind, Objectives
 
@@ -456,3 +457,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = AlertSettings()
     retrain: RetrainSettings = RetrainSettings()
     store: StoreSettings = StoreSettings()
+    sign: SignSettings = SignSettings()
+    trust: TrustSettings = TrustSettings()

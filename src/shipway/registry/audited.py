@@ -24,6 +24,7 @@ from shipway.registry.ports import (
     EvidenceLog,
     KeyLog,
     MetadataStore,
+    SignatureLog,
     VersionLog,
 )
 from shipway.registry.trail import AuditTrail
@@ -42,6 +43,7 @@ class AuditedMetadata:
         self.versions: VersionLog = _Versions(store.versions, trail)
         self.deletions: DeletionLog = _Deletions(store.deletions, trail)
         self.ledger: BlobLedger = store.ledger
+        self.signatures: SignatureLog = _Signatures(store.signatures, trail)
         self.evidence: EvidenceLog = _Evidence(store.evidence, trail)
         self.endpoints: EndpointLog = _Endpoints(store.endpoints, trail)
         self.keys: KeyLog = _Keys(store.keys, trail)
@@ -115,6 +117,12 @@ class _Deletions:
     def __init__(self, log: DeletionLog, trail: AuditTrail) -> None:
         self.delete = _told(trail, "version.delete", log.delete)
         self.list = log.list
+
+
+class _Signatures:
+    def __init__(self, log: SignatureLog, trail: AuditTrail) -> None:
+        self.append = _told(trail, "version.sign", log.append)
+        self.list, self.images = log.list, log.images
 
 
 class _Evidence:

@@ -24,6 +24,10 @@ def export_version(
         copy = exported.publish(
             version.manifest, files, by=version.created_by, now=now, number=version.number
         )
+        for record in registry.signing.records(version):
+            exported.signing.add(
+                copy, registry.signing.stored(record), by=record.created_by, now=record.created_at
+            )
         exported.move_endpoint(
             copy.model,
             model=copy.model,

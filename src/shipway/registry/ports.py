@@ -15,6 +15,7 @@ from shipway.registry.records import (
     EndpointChange,
     EvidenceRecord,
     Manifest,
+    SignatureRecord,
     Version,
     VersionChange,
 )
@@ -95,6 +96,22 @@ class VersionLog(Protocol):
 
     def images(self) -> tuple[Descriptor, ...]:
         """The image of every version, by model and number."""
+
+
+class SignatureLog(Protocol):
+    """Who signed which version, for ever."""
+
+    def append(self, record: SignatureRecord, *, image: Descriptor) -> SignatureRecord:
+        """Keep *record*, or give it as it was kept before; its ``digest`` tells it from others.
+
+        *image* is the manifest by which tools for images find the signature.
+        """
+
+    def list(self, model: str, number: int) -> tuple[SignatureRecord, ...]:
+        """The signatures of one version, oldest first."""
+
+    def images(self) -> tuple[Descriptor, ...]:
+        """The image of every signature, by model, number and digest."""
 
 
 class DeletionLog(Protocol):
@@ -215,6 +232,10 @@ class MetadataStore(Protocol):
     @property
     def versions(self) -> VersionLog:
         """The versions."""
+
+    @property
+    def signatures(self) -> SignatureLog:
+        """Who signed them."""
 
     @property
     def deletions(self) -> DeletionLog:

@@ -35,24 +35,37 @@ from shipway.registry.records import (
     Version,
 )
 from shipway.registry.refusals import deleted, moved, no_model, no_version
+from shipway.registry.signing import Signing, listed_images
 from shipway.registry.trail import AuditTrail
 from shipway.security.audit import Head
 from shipway.security.keys import KeyRecord
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
 _REFERENCE = "write a version as 'flight-delay@3', '3' or 'latest'"
 
 
 class Registry:
-    """Versions, evidence, endpoints and keys of one store. Usable from several threads."""
+    """Versions, evidence, endpoints and keys of one store. Usable from several threads.
+
+    ``signing`` is who signed its versions, and who of them is believed; ``trail`` is its audit log.
+    """
 
     def __init__(
-        self, store: MetadataStore, blobs: BlobStore, cache: VersionCache, trail: AuditTrail
+        self,
+        store: MetadataStore,
+        blobs: BlobStore,
+        cache: VersionCache,
+        trail: AuditTrail,
+        trust: TrustPolicy = DEFAULT_TRUST,
     ) -> None:
         self._store = store
         self._blobs = blobs
         self._cache = cache
         self.trail = trail
+        self.signing = Signing(
+            store, blobs, cache.signatures, trust, refresh_index=self.refresh_index
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -159,9 +172,15 @@ class Registry:
     def open_files(self, version: Version) -> dict[str, Path]:
         """The files of *version* on disk by their path in the manifest, verified just now.
 
-        Raises :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
+        Raises :class:`~shipway.errors.NotBelieved` when the policy does not believe who signed
+        it, and :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
         bytes differ; a cached copy alone that is damaged is mended from the blobs.
         """
+        self.signing.believe(version)
+        return self._cache.open_files(version)
+
+    def verified_files(self, version: Version) -> dict[str, Path]:
+        """The same, whoever signed it: to be signed or shown, and never to be loaded."""
         return self._cache.open_files(version)
 
     def refresh_index(self) -> None:
@@ -171,7 +190,7 @@ class Registry:
         opening writes it anew, and ``store_health`` tells of it meanwhile.
         """
         with suppress(StoreError):
-            self._blobs.write_index(self._store.versions.images)
+            self._blobs.write_index(lambda: listed_images(self._store))
 
     # Evidence
 

@@ -14,14 +14,17 @@ from shipway.security.audit import Entry
 
 _COLUMNS = VERSION_CHANGES.c
 
-_DELETED = (
+DELETED = (
     select(_COLUMNS.model, _COLUMNS.number)
     .group_by(_COLUMNS.model, _COLUMNS.number)
     .having(func.max(_COLUMNS.sequence) % 2 == 1)
 )
-"""Deleting and bringing back alternate, so that an odd newest change is a deletion."""
+"""Model and number of the versions that are deleted now.
 
-NOT_DELETED = tuple_(VERSIONS.c.model, VERSIONS.c.number).not_in(_DELETED)
+Deleting and bringing back alternate, so that an odd newest change is a deletion.
+"""
+
+NOT_DELETED = tuple_(VERSIONS.c.model, VERSIONS.c.number).not_in(DELETED)
 """The condition on ``versions`` that leaves out the deleted ones."""
 
 

@@ -12,6 +12,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Text, delete, insert, literal, select
 
+from shipway.domain.digests import digest_of
+from shipway.registry.oci import NOTHING
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED
 from shipway.registry.sql.tables import (
@@ -19,6 +21,7 @@ from shipway.registry.sql.tables import (
     AUDIT_NOTED,
     KEYS,
     METADATA,
+    SIGNATURES,
     UNNEEDED_BLOBS,
     VERSION_CHANGES,
     VERSIONS,
@@ -90,7 +93,8 @@ def _parted(digests: Sequence[str]) -> Iterator[Sequence[str]]:
 def _mentioned(connection: Connection) -> set[str]:
     """Every digest that a record names anywhere, but for those of deleted versions alone.
 
-    It keeps too much rather than too little: a table that a later release adds is read as well.
+    It keeps too much rather than too little: a table that a later release adds is read as well,
+    and the signatures of a deleted version stay, for it may be published again.
     """
     found: set[str] = set()
     for table in METADATA.sorted_tables:
@@ -103,4 +107,6 @@ def _mentioned(connection: Connection) -> set[str]:
         for row in connection.execute(query):
             for text in row:
                 found.update(_DIGEST.findall(text or ""))
+            if table is SIGNATURES:
+                found.add(digest_of(NOTHING))
     return found

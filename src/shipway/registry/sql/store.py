@@ -13,6 +13,7 @@ from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
 from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
+from shipway.registry.sql.signatures import SqlSignatures
 from shipway.registry.sql.versions import SqlVersions
 
 
@@ -24,6 +25,7 @@ class SqlMetadata:
         self.versions = SqlVersions(database)
         self.deletions = SqlDeletions(database)
         self.ledger = SqlLedger(database)
+        self.signatures = SqlSignatures(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
