@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.databases import Postgres
 from tests.model_signers import new_chain, new_key
 from tests.stores import NOW, Store, files
 
@@ -24,8 +25,10 @@ from shipway.errors import (
     SignatureInvalid,
     SignatureMalformed,
     SignatureMissing,
+    StoreUnavailable,
 )
-from shipway.registry.current import METADATA_FILE, open_current
+from shipway.registry.addresses import Addresses
+from shipway.registry.current import METADATA_FILE, cached_versions, open_current
 from shipway.registry.entries import file_entries
 from shipway.registry.export import export_version
 from shipway.registry.health import Level, store_health
@@ -232,3 +235,31 @@ def test_tools_for_images_find_the_signature_from_the_version(store: Store) -> N
     assert manifest["subject"]["digest"] == image["digest"]
     assert [layer["digest"] for layer in manifest["layers"]] == [record.digest]
     assert not [one for one in store_health(store.home) if one.code == "store.index-stale"]
+
+
+@pytest.mark.needs("postgres")
+def test_believed_while_the_store_is_away(tmp_path: Path, postgres: Postgres) -> None:
+    """What was read of signatures counts while the database is away, and no more than that."""
+    store = Store(tmp_path, Addresses(records=postgres.fresh()))
+    signed, unsigned = store.publish("a"), store.publish("b")
+    sign(store, signed)
+    with open_current(store.home, store.addresses, trust=REQUIRED) as worker:
+        worker.open_files(signed)
+        with pytest.raises(SignatureMissing):
+            worker.open_files(unsigned)
+        postgres.stop()
+        try:
+            assert worker.open_files(signed).keys() == files("a").keys()
+            with pytest.raises(StoreUnavailable):
+                worker.open_files(unsigned)
+        finally:
+            postgres.start()
+    trial = cached_versions(store.home, REQUIRED)
+    assert trial.open_files(signed).keys() == files("a").keys()
+    with pytest.raises(SignatureMissing):
+        trial.open_files(unsigned)
+    (kept,) = (store.home / "cache").glob("*.signatures")
+    kept.write_bytes(kept.read_bytes().replace(b'"bundle":"ey', b'"bundle":"eY', 1))
+    with pytest.raises(NotBelieved):
+        trial.open_files(signed)
+    store.registry.close()
