@@ -119,6 +119,7 @@ def tree(folder: Path) -> dict[str, str]:
     audit log, to which a refusal is told.
     """
     server = [folder / ".shipway" / name for name in ("run", "events", "audit")]
+    server.append(folder / "server.log")
     return {
         str(path.relative_to(folder)): _digest(path)
         for path in sorted(folder.rglob("*"))
