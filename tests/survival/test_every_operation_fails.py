@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.soak.scale import sized
-from tests.survival.injecting import Expected, Switch, Way, inject, rehearsed, switched
+from tests.survival.injecting import Expected, Switch, Way, inject, rehearsed
 from tests.survival.operations import BY_NAME, OPERATIONS, Operation
 from tests.survival.sqlite_layer import reachable
 
@@ -25,13 +25,6 @@ SOME = 5
 """So many steps for each way, in the short form."""
 
 
-@pytest.fixture
-def switch(tmp_path: Path) -> Iterator[Switch]:
-    """What all operations below the test's folder pass."""
-    with switched(tmp_path) as made:
-        yield made
-
-
 def chosen(expected: Expected, seed: str) -> list[int]:
     """The steps that fail: all of them, or some."""
     steps = range(1, len(expected.steps) + 1)
@@ -40,14 +33,14 @@ def chosen(expected: Expected, seed: str) -> list[int]:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_every_operation_fails(operation: Operation, tmp_path: Path, switch: Switch) -> None:
+def test_every_operation_fails(operation: Operation, folder: Path, switch: Switch) -> None:
     """A failure is told as an error with a code and a next step, or overcome; nothing is half."""
-    expected = rehearsed(operation, tmp_path, switch)
+    expected = rehearsed(operation, folder, switch)
     breaches: list[str] = []
     told = Counter[str]()
     for way in Way:
         for at in chosen(expected, f"{operation.name} {way}"):
-            happened, error, found = inject(operation, expected, tmp_path, switch, at, way)
+            happened, error, found = inject(operation, expected, folder, switch, at, way)
             if way in (Way.BEFORE, Way.AFTER):
                 assert happened, f"step {at} is not always there"
             if error is not None and not isinstance(error, EnvironmentFailure | IntegrityError):
@@ -60,9 +53,9 @@ def test_every_operation_fails(operation: Operation, tmp_path: Path, switch: Swi
     assert told["overcome"] < told.total()
 
 
-def test_all_three_doors_are_watched(tmp_path: Path, switch: Switch) -> None:
+def test_all_three_doors_are_watched(folder: Path, switch: Switch) -> None:
     """Publishing passes by Python's files, SQLite's and the statements, each with what changes."""
-    steps = rehearsed(BY_NAME["publish"], tmp_path, switch).steps
+    steps = rehearsed(BY_NAME["publish"], folder, switch).steps
     found = {(step.layer, step.kind) for step in steps}
     file = {("file", kind) for kind in ("create", "write", "sync", "rename", "lock", "read")}
     assert file | {("sql", "execute"), ("sql", "commit")} <= found
@@ -82,7 +75,7 @@ def faults_of(operation: Operation, folder: Path, switch: Switch) -> list[str]:
 
 
 def test_records_before_bytes_are_found_out(
-    tmp_path: Path, switch: Switch, monkeypatch: pytest.MonkeyPatch
+    folder: Path, switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A control: a registry that writes the record before the bytes leaves half versions."""
 
@@ -93,13 +86,13 @@ def test_records_before_bytes_are_found_out(
         return made
 
     monkeypatch.setattr(module, "put_and_append", wrong)
-    found = faults_of(BY_NAME["publish"], tmp_path, switch)
+    found = faults_of(BY_NAME["publish"], folder, switch)
     assert any("is half" in breach for breach in found), found
     assert any("refused, and something has changed" in breach for breach in found), found
 
 
 def test_swallowed_errors_are_found_out(
-    tmp_path: Path, switch: Switch, monkeypatch: pytest.MonkeyPatch
+    folder: Path, switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A control: a blob store that believes every write of its own leaves half versions."""
     real = LocalBlobs.put
@@ -111,5 +104,5 @@ def test_swallowed_errors_are_found_out(
             return ()
 
     monkeypatch.setattr(LocalBlobs, "put", wrong)
-    found = faults_of(BY_NAME["publish"], tmp_path, switch)
+    found = faults_of(BY_NAME["publish"], folder, switch)
     assert any("is half" in breach for breach in found), found
