@@ -83,7 +83,7 @@ def breaches_of(registry: Registry, *, kept: Sequence[Records] = ()) -> Iterator
     now = Records.of(registry)
     for earlier in kept:
         yield from (f"acknowledged and lost: {line}" for line in now.missing(earlier))
-    rows = _rows(registry)
+    rows = rows_of(registry)
     yield from _numbers(rows)
     yield from _deletions(rows)
     yield from _endpoints(registry, rows)
@@ -114,7 +114,8 @@ def _is_of(line: str, tables: Sequence[str]) -> bool:
     return any(line.startswith(f'["{table}"') for table in tables)
 
 
-def _rows(registry: Registry) -> dict[str, list[dict[str, Any]]]:
+def rows_of(registry: Registry) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each table, as they are backed up."""
     rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for line in registry.stores[0].dump():
         if line.startswith(b"["):
