@@ -68,9 +68,15 @@ def append(store: MetadataStore, seed: str, *, model: str = "fraud", by: str = "
     )
 
 
-def deletion(number: int) -> VersionChange:
+def deletion(number: int, sequence: int = 0) -> VersionChange:
     return VersionChange(
-        model="fraud", number=number, sequence=0, action="delete", at=NOW, by="anna", reason=""
+        model="fraud",
+        number=number,
+        sequence=sequence,
+        action="delete",
+        at=NOW,
+        by="anna",
+        reason="",
     )
 
 
@@ -335,7 +341,7 @@ class TestMetadataStore:
         """A deleted version is left out of every answer, cannot go live, and keeps its number."""
         first = append(store, "a")
         append(store, "b")
-        assert store.deletions.delete(deletion(1))
+        assert store.deletions.delete(deletion(1)) == deletion(1, sequence=1)
         assert not store.deletions.delete(deletion(1))
         assert not store.deletions.delete(deletion(9))
         assert store.versions.get("fraud", 1) is None
@@ -358,7 +364,7 @@ class TestMetadataStore:
 
             def delete(number: int, start: threading.Barrier, done: list[bool]) -> None:
                 start.wait()
-                done.append(store.deletions.delete(deletion(number)))
+                done.append(store.deletions.delete(deletion(number)) is not None)
 
             def move(number: int, start: threading.Barrier, done: list[bool]) -> None:
                 start.wait()

@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Set
+from contextlib import suppress
 from pathlib import Path
 
 from shipway.domain.names import new_id
@@ -75,8 +76,9 @@ class VersionCache:
         *wanted* is asked after the copies were listed, so that one made meanwhile is not lost.
         A process that has such a copy open reads on.
         """
-        if not self._folder.is_dir():
-            return 0
+        with storing(self._folder):
+            if not self._folder.is_dir():
+                return 0
         with storing(self._folder), locked(self._folder / "lock"):
             copies = [path for path in self._folder.iterdir() if path.is_dir()]
             kept = {hex_of(digest) for digest in wanted()}
@@ -134,7 +136,8 @@ def _intact(target: Path, entries: tuple[FileEntry, ...]) -> bool:
     except OSError:
         return False
     finally:
-        os.close(root)
+        with suppress(OSError):
+            os.close(root)
 
 
 def _listing(target: Path) -> set[str]:

@@ -42,7 +42,6 @@ def _delete(
     dry_run: bool,
 ) -> VersionChange:
     version = registry.version(model, number)
-    log = registry.stores[0].deletions
     change = VersionChange(
         model=model, number=number, sequence=0, action="delete", at=now, by=by, reason=reason
     )
@@ -53,10 +52,9 @@ def _delete(
         if any(move.model == model and number in (move.live, move.before) for move in moves):
             raise was_live(version.ref)
         return change
-    if not log.delete(change):
+    kept = registry.stores[0].deletions.delete(change)
+    if kept is None:
         registry.version(model, number)  # it may have been deleted since
         raise was_live(version.ref)
     registry.refresh_index()
-    # Its publisher may have brought it back already; that it was deleted is told all the same.
-    mine = [each for each in log.list(model) if (each.number, each.action) == (number, "delete")]
-    return mine[-1]
+    return kept

@@ -117,10 +117,10 @@ class SignatureLog(Protocol):
 class DeletionLog(Protocol):
     """Which versions were deleted, and which of them were brought back, for ever."""
 
-    def delete(self, change: VersionChange) -> bool:
-        """Delete a version that is there and never was live; whether that was so.
+    def delete(self, change: VersionChange) -> VersionChange | None:
+        """Delete a version that is there and never was live; None if that is not so.
 
-        Whatever ``sequence`` *change* has, it is kept under the next.
+        Whatever ``sequence`` *change* has, it is kept, and given back, under the next.
         """
 
     def list(self, model: str) -> tuple[VersionChange, ...]:

@@ -74,7 +74,9 @@ def restore(
 
 def refuse_restoring(home: Path, addresses: Addresses = IN_FOLDER) -> None:
     """Raise ConflictError if a store cannot be made in *home* and at *addresses*: one is there."""
-    if home.is_symlink() or (home.exists() and (not home.is_dir() or any(home.iterdir()))):
+    with storing(home):
+        taken = home.is_symlink() or (home.exists() and (not home.is_dir() or any(home.iterdir())))
+    if taken:
         raise ConflictError(
             f"{home} is there already and is not empty; nothing was restored",
             next_step="restore into a new folder, then set SHIPWAY_HOME to it",
@@ -114,8 +116,13 @@ def _has_no_record(home: Path, addresses: Addresses) -> bool:
 
 
 def _place(fresh: Path, home: Path) -> None:
+    """Give *fresh* the name *home*, durably; if that cannot be, *home* is not there."""
     fresh.rename(home)
-    sync_folder(home.parent)
+    try:
+        sync_folder(home.parent)
+    except OSError:
+        home.rename(fresh)
+        raise
 
 
 def _restore(

@@ -1,8 +1,9 @@
 """The audit log of a store, on disk: one chain of lines in the files of a folder.
 
 A line is whole and on the platter when :meth:`Trail.record` returns. Processes take turns by a
-lock; each looks at what the others wrote since. Half a line at the end, of a process that was
-killed as it wrote, was acknowledged to nobody and is cut off. The newest line is also known to
+lock; each looks at what the others wrote since. What was only partly written at the end, by a
+process that was killed or a machine whose power was cut, was acknowledged to nobody and is cut
+off, which a line says. The newest line is also known to
 the records (:class:`~shipway.registry.ports.AuditRecords`), so that a cut tail is found: by the
 check, and by the next line, which then follows what the records know. A process that was killed
 between a line and that leaves what was noted to be told twice, never not at all.
@@ -31,7 +32,9 @@ from shipway.registry.trail_files import (
     read_tombstone,
     segment_path,
     segments,
+    sound_bytes,
     tail,
+    whole_bytes,
 )
 from shipway.security.acting import Actor, actor_now, process_owner
 from shipway.security.audit import (
@@ -185,11 +188,12 @@ class Trail:
     def _write_lines(
         self, told: Sequence[Noted], head: Head | None, noted: Sequence[Noted]
     ) -> Head | None:
-        if not told and not noted:
+        end = self._end if self._end and not (told or noted) else self._found_end(head)
+        if not (told or noted or end.lost):
+            self._end = end
             return None
         now = self._clock()
         key = self._signer()
-        end = self._found_end(head)
         owner = process_owner()
         data = b""
         seq, digest, signed_at = end.seq, end.digest, end.signed_at
@@ -248,11 +252,11 @@ class Trail:
         if stone is not None:
             end.seq, end.digest = stone.seq, stone.digest
         for path in reversed(files):
-            data, start = tail(path)
-            whole = data.rfind(b"\n") + 1
-            end.lost += len(data) - whole
-            if whole:
-                self._take(end, path, data[:whole], start)
+            size = sound_bytes(path, head) if path == place else whole_bytes(path)
+            with storing(path):
+                end.lost += path.stat().st_size - size
+            if size:
+                self._take(end, path, *tail(path, size))
                 break
         if head is not None and head.seq > end.seq:
             end.missing = head.seq - end.seq

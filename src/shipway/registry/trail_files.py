@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,15 @@ import msgspec
 
 from shipway.durable import storing
 from shipway.errors import IntegrityError
-from shipway.security.audit import MOST_LINE_BYTES, Line, Tombstone, line_digest, read_line
+from shipway.security.audit import (
+    MOST_LINE_BYTES,
+    NOTHING,
+    Head,
+    Line,
+    Tombstone,
+    line_digest,
+    read_line,
+)
 
 TOMBSTONE_FILE = "tombstone.json"
 _SUFFIX = ".jsonl"
@@ -67,14 +74,61 @@ def first_line(path: Path) -> Line:
 
 def last_line(path: Path) -> tuple[Line, str]:
     """The last whole line of *path* and its digest."""
-    data, _ = tail(path)
-    lines = data[: data.rfind(b"\n") + 1].splitlines()
-    return read_line(lines[-1]), line_digest(lines[-1])
+    data, _ = tail(path, whole_bytes(path))
+    last = data.splitlines()[-1]
+    return read_line(last), line_digest(last)
 
 
-def tail(path: Path) -> tuple[bytes, int]:
-    """The end of the file *path*, in which there is a whole line, and where that begins."""
+def tail(path: Path, size: int) -> tuple[bytes, int]:
+    """The end of the first *size* bytes of *path*, in which is a whole line; where that begins."""
+    start = max(0, size - _TAIL_BYTES)
     with storing(path), path.open("rb") as file:
-        start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
         file.seek(start)
-        return file.read(), start
+        return file.read(size - start), start
+
+
+def whole_bytes(path: Path) -> int:
+    """How many bytes the whole lines of *path* have."""
+    with storing(path):
+        size = path.stat().st_size
+    data, start = tail(path, size)
+    last = data.rfind(b"\n") + 1
+    return start + last if last else 0
+
+
+def sound_bytes(path: Path, head: Head | None) -> int:
+    """How many bytes of *path* may be written on after: those of the lines that follow each other.
+
+    Only what the records do not know, beyond *head*, can be unsound: it is of a machine whose
+    power was cut, which kept some sectors of it and of others none. All else stands as it is, for
+    the check to find what was done to it.
+    """
+    size = whole_bytes(path)
+    seq, newest = (head.seq, head.digest) if head else (0, NOTHING)
+    if not size or line_digest(_last(path, size)) == newest:
+        return size
+    known = newest if int(path.stem) == seq + 1 else ""
+    place = 0
+    with storing(path), path.open("rb") as file:
+        for data in file:
+            if known:
+                line = _line(data)
+                if line is None or (line.seq, line.prev) != (seq + 1, known):
+                    return place
+                seq, known = line.seq, line_digest(data[:-1])
+            elif line_digest(data[:-1]) == newest:
+                known = newest
+            place += len(data)
+    return size
+
+
+def _last(path: Path, size: int) -> bytes:
+    return tail(path, size)[0].splitlines()[-1]
+
+
+def _line(data: bytes) -> Line | None:
+    """The line that *data* is, if it is one and whole."""
+    try:
+        return read_line(data[:-1]) if data.endswith(b"\n") else None
+    except msgspec.DecodeError:
+        return None

@@ -26,7 +26,7 @@ from shipway.registry.records import EndpointChange, VersionChange
 from shipway.registry.trail import Trail
 from shipway.registry.trail_files import read_lines, read_tombstone, segments
 from shipway.security.acting import Actor, acting, process_owner
-from shipway.security.audit import Entry, Head, Line, line_bytes, line_digest, read_line
+from shipway.security.audit import CHECKPOINT, Entry, Head, Line, line_bytes, line_digest, read_line
 from shipway.security.audit_check import Checked
 from shipway.security.keys import issue
 from shipway.security.policy import Scope
@@ -262,6 +262,33 @@ def test_torn_end(tmp_path: Path) -> None:
         assert [line.what for line in log.lines()][-2:] == ["audit.recover", "after"]
         assert log.check().problems == []
         whole = path.read_bytes()
+
+
+@pytest.mark.parametrize("fresh_file", [False, True])
+def test_torn_sectors(tmp_path: Path, fresh_file: bool) -> None:
+    """Of what a power cut kept in part nothing is believed; what was acknowledged all is."""
+    log = Log(tmp_path / "audit")
+    log.write(3)
+    path, head = segments(log.folder)[-1], dict(log.records.kept)
+    whole = path.read_bytes()
+    if fresh_file:
+        log.clock.now += timedelta(days=8)
+    log.write(4)
+    last = segments(log.folder)[-1]
+    assert (last != path) is fresh_file
+    added = last.read_bytes()[0 if fresh_file else len(whole) :]
+    before = b"" if fresh_file else whole
+    for start in range(0, len(added), 97):
+        gap = bytes(min(512, len(added) - start))
+        last.write_bytes(before + added[:start] + gap + added[start + 512 :])
+        log.records.kept.clear()
+        log.records.kept.update(head)
+        Trail(log.folder, log.records, clock=log.clock).flush()
+        lines = log.lines()
+        sound = whole.count(b"\n") + added[:start].count(b"\n")
+        assert lines[sound].what == "audit.recover"
+        assert {line.what for line in lines[sound + 1 :]} <= {CHECKPOINT}
+        assert log.check().problems == []
 
 
 def test_every_crash_of_the_first_line(tmp_path: Path) -> None:
