@@ -34,6 +34,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit
     media_type: str
     digest: str
     size: int
+    artifact_type: str = ""
     annotations: dict[str, str] = {}
 
 

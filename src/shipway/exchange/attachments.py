@@ -1,0 +1,118 @@
+"""What is said about a version beside it: evidence now, signatures where there are any.
+
+Neither is part of a version, whose manifest knows nothing of it, so each is an artefact of its
+own whose subject is that of the version (OCI image-spec 1.1). One record is one artefact: the
+same record is the same one wherever it is pushed from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from shipway.domain.digests import canonical_json, digest_of
+from shipway.errors import ModelFileError
+from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository
+from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_descriptor
+from shipway.registry.records import EvidenceRecord
+
+EVIDENCE_TYPE = "application/vnd.shipway.evidence.v1+json"
+_EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
+_EMPTY = b"{}"
+_MOST_ATTACHMENTS = 1_000
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is said: its bytes, of what type they are, and remarks beside them."""
+
+    type: str
+    content: bytes
+    annotations: dict[str, str] = {}
+
+
+class _Referrer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    schema_version: int = 2
+    media_type: str = IMAGE_TYPE
+    artifact_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A record of evidence without what differs from store to store: its id and the number."""
+
+    kind: str
+    verdict: str
+    created_at: datetime
+    body: dict[str, object]
+
+
+def evidence_attachment(record: EvidenceRecord) -> Attachment:
+    """*record* as it travels."""
+    evidence = Evidence(
+        kind=record.kind, verdict=record.verdict, created_at=record.created_at, body=record.body
+    )
+    return Attachment(type=EVIDENCE_TYPE, content=canonical_json(evidence))
+
+
+def read_evidence(attachment: Attachment) -> Evidence:
+    """The record that travelled as *attachment*.
+
+    Raises :class:`~shipway.errors.ModelFileError` for what is none.
+    """
+    try:
+        return msgspec.json.decode(attachment.content, type=Evidence)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ModelFileError(
+            f"what is attached as evidence is none: {error}", next_step="push the version again"
+        ) from error
+
+
+def attach(repository: Repository, subject: bytes, attachments: Sequence[Attachment]) -> None:
+    """Put *attachments* beside the artefact whose manifest reads *subject*."""
+    for attachment in attachments:
+        layer = Descriptor(
+            media_type=attachment.type,
+            digest=digest_of(attachment.content),
+            size=len(attachment.content),
+            annotations=attachment.annotations,
+        )
+        referrer = _Referrer(
+            artifact_type=attachment.type,
+            config=Descriptor(media_type=_EMPTY_TYPE, digest=digest_of(_EMPTY), size=len(_EMPTY)),
+            layers=(layer,),
+            subject=image_descriptor(subject),
+        )
+        repository.put_blob(attachment.content)
+        repository.put_blob(_EMPTY)
+        repository.put_manifest(canonical_json(referrer))
+
+
+def attached(repository: Repository, digest: str) -> Iterator[Attachment]:
+    """What is attached to the artefact *digest*, as far as Shipway may know its type.
+
+    Raises :class:`~shipway.errors.ModelFileError` for far too many, or far too large ones.
+    """
+    referrers = repository.referrers(digest)
+    if len(referrers) > _MOST_ATTACHMENTS:
+        raise ModelFileError(
+            f"{len(referrers):,} artefacts refer to {digest}",
+            next_step="remove those that do not belong there",
+        )
+    for one in referrers:
+        try:
+            known = msgspec.json.decode(repository.manifest(one.digest), type=_Referrer)
+        except (msgspec.DecodeError, RecursionError):
+            continue  # somebody else's, in a form of their own
+        if known.subject.digest != digest or len(known.layers) != 1:
+            continue
+        layer = known.layers[0]
+        if layer.size <= MOST_MANIFEST_BYTES:
+            yield Attachment(
+                type=known.artifact_type,
+                content=repository.blob(layer),
+                annotations=layer.annotations,
+            )

@@ -1,0 +1,91 @@
+"""A version fetched from a repository: verified to the last byte before any of it is believed."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shipway.domain.digests import digest_of
+from shipway.errors import ModelFileError, TooLarge
+from shipway.exchange.attachments import Attachment, attached
+from shipway.exchange.modelpack import (
+    Artifact,
+    layer_problems,
+    own_manifest,
+    read_artifact,
+    read_manifest,
+)
+from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository
+from shipway.registry.entries import path_problems
+from shipway.registry.records import Manifest
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of Shipway's as it was published, and what is attached to it."""
+
+    digest: str
+    manifest: Manifest
+    files: dict[str, bytes]
+    attachments: tuple[Attachment, ...]
+
+
+class Foreign(msgspec.Struct, frozen=True, kw_only=True):
+    """An artefact that somebody else made: its layers are still to be looked at."""
+
+    digest: str
+    artifact: Artifact
+    config: bytes
+
+
+def pull(
+    repository: Repository, key: str, *, where: str, most_bytes: int, model: str | None = None
+) -> Fetched | Foreign:
+    """What *repository* has under *key*, a tag or a digest; *where* it is from is for messages.
+
+    Nothing larger than *most_bytes* in all is fetched. Raises
+    :class:`~shipway.errors.ModelFileError` with all that is wrong with the artefact, also when it
+    is a version of another model than *model*, and :class:`~shipway.errors.DigestMismatch`.
+    """
+    content = repository.manifest(key)
+    artifact = read_artifact(content, where)
+    declared = sum(layer.size for layer in artifact.layers) + artifact.config.size
+    if declared > most_bytes or any(layer.size < 0 for layer in artifact.layers):
+        raise TooLarge(
+            f"{where} is of {declared:,} bytes, and {most_bytes:,} are the most that is fetched",
+            next_step="set store.pull_limit_bytes higher if it is to be that large",
+        )
+    digest = digest_of(content)
+    own = own_manifest(artifact)
+    if own is None:
+        small = artifact.config.size <= MOST_MANIFEST_BYTES
+        config = repository.blob(artifact.config) if small else b""
+        return Foreign(digest=digest, artifact=artifact, config=config)
+    if own.size > MOST_MANIFEST_BYTES:
+        raise TooLarge(
+            f"{where}: the manifest of the version is of {own.size:,} bytes",
+            next_step="push the version again; Shipway writes none that large",
+        )
+    manifest = read_manifest(repository.blob(own), where)
+    _check(artifact, manifest, where, model)
+    by_digest = {layer.digest: layer for layer in artifact.layers}
+    files = {entry.path: repository.blob(by_digest[entry.digest]) for entry in manifest.files}
+    return Fetched(
+        digest=digest,
+        manifest=manifest,
+        files=files,
+        attachments=tuple(attached(repository, digest)),
+    )
+
+
+def _check(artifact: Artifact, manifest: Manifest, where: str, model: str | None) -> None:
+    problems = [*path_problems(manifest.files), *layer_problems(artifact, manifest)]
+    if problems:
+        raise ModelFileError(
+            f"{where} is not the version that it says it is",
+            next_step="push the version again; nothing was taken from this artefact",
+            problems=problems,
+        )
+    if model is not None and manifest.model != model:
+        raise ModelFileError(
+            f"{where} is a version of {manifest.model!r}, and the project is of {model!r}",
+            next_step=f"pull it in a project of {manifest.model!r}",
+        )
