@@ -422,6 +422,23 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="write versions and promotions as git tags, in the form of GTO"),
     ] = False
+    pull_limit_bytes: Annotated[
+        Count,
+        Meta(
+            description="the most that `pull` and `import` take of one artefact, as it comes",
+            extra=_ADVANCED,
+        ),
+    ] = 4 << 30
+    pull_limit_expanded_bytes: Annotated[
+        Count,
+        Meta(description="the same, of its files once they are unpacked", extra=_ADVANCED),
+    ] = 8 << 30
+    pull_limit_file_bytes: Annotated[
+        Count, Meta(description="the same, of one file", extra=_ADVANCED)
+    ] = 2 << 30
+    pull_limit_files: Annotated[
+        Count, Meta(description="the most files that an artefact may have", extra=_ADVANCED)
+    ] = 1_000
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

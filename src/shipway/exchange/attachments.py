@@ -14,7 +14,7 @@ import msgspec
 
 from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import ModelFileError
-from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository
+from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository, Source
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_descriptor
 from shipway.registry.records import EvidenceRecord
 
@@ -91,7 +91,7 @@ def attach(repository: Repository, subject: bytes, attachments: Sequence[Attachm
         repository.put_manifest(canonical_json(referrer))
 
 
-def attached(repository: Repository, digest: str) -> Iterator[Attachment]:
+def attached(repository: Source, digest: str) -> Iterator[Attachment]:
     """What is attached to the artefact *digest*, as far as Shipway may know its type.
 
     Raises :class:`~shipway.errors.ModelFileError` for far too many, or far too large ones.

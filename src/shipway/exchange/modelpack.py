@@ -17,7 +17,7 @@ from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import ModelFileError, Problem
 from shipway.registry.entries import path_fault
 from shipway.registry.manifests import manifest_bytes
-from shipway.registry.oci import IMAGE_TYPE, Descriptor
+from shipway.registry.oci import IMAGE_TYPE, Descriptor, is_digest
 from shipway.registry.records import FileEntry, Manifest
 
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
@@ -29,6 +29,7 @@ FILEPATH = "org.cncf.model.filepath"
 TITLE = "org.opencontainers.image.title"
 _REVISION = "org.opencontainers.image.revision"
 _LAYER = "application/vnd.cncf.model.{kind}.v1.raw"
+_ARTIFACT_KINDS = (IMAGE_TYPE, "application/vnd.docker.distribution.manifest.v2+json")
 _MOST_LAYERS = 10_000
 
 
@@ -41,6 +42,23 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     config: Descriptor
     layers: tuple[Descriptor, ...]
     annotations: dict[str, str] = {}
+
+
+class _Kind(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Of an index or a manifest, what it is; one without a type is a manifest (image-spec)."""
+
+    media_type: str = IMAGE_TYPE
+
+
+class _Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """Where content lies that is not in the registry ("foreign layers")."""
+
+    urls: tuple[str, ...] = ()
+
+
+class _Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
+    config: _Placed
+    layers: tuple[_Placed, ...]
 
 
 class _Descriptor(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -112,17 +130,26 @@ def read_artifact(content: bytes, where: str) -> Artifact:
     Raises :class:`~shipway.errors.ModelFileError` for what is no artefact with layers.
     """
     try:
+        kind = msgspec.json.decode(content, type=_Kind).media_type
+        if kind not in _ARTIFACT_KINDS:
+            raise msgspec.ValidationError(f"it is a {kind[:100]}")
         artifact = msgspec.json.decode(content, type=Artifact)
+        elsewhere = msgspec.json.decode(content, type=_Elsewhere)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ModelFileError(
             f"{where} is not an OCI artefact: {error}",
             next_step="name an artefact of a model; an index of several images is none",
         ) from error
+    described = (artifact.config, *artifact.layers)
     if not 1 <= len(artifact.layers) <= _MOST_LAYERS:
-        raise ModelFileError(
-            f"{where} has {len(artifact.layers)} layers", next_step="name an artefact of a model"
-        )
-    return artifact
+        why = f"it has {len(artifact.layers)} layers"
+    elif any(one.size < 0 or not is_digest(one.digest) for one in described):
+        why = "a layer has a size or a digest that nothing can have"
+    elif any(one.urls for one in (elsewhere.config, *elsewhere.layers)):
+        why = "a layer of it lies at an address outside of the registry, which is not asked"
+    else:
+        return artifact
+    raise ModelFileError(f"{where} is refused: {why}", next_step="push an artefact that is whole")
 
 
 def path_of(layer: Descriptor) -> str:
@@ -168,6 +195,10 @@ def layer_problems(artifact: Artifact, manifest: Manifest) -> Iterator[Problem]:
             continue
         if path in found:
             yield Problem("registry.path-repeated", f"two layers are {path!r}")
+        if not layer.media_type.endswith(".raw"):
+            kind = layer.media_type[:100]
+            text = f"{path!r} comes as {kind!r}, and Shipway sends files as they are (.raw)"
+            yield Problem("registry.file-differs", text)
         found[path] = (layer.digest, layer.size)
         if path not in listed:
             yield Problem("registry.file-unlisted", f"{path!r} is not in the version's manifest")

@@ -7,6 +7,7 @@ import msgspec
 from shipway.domain.digests import digest_of
 from shipway.errors import ModelFileError, TooLarge
 from shipway.exchange.attachments import Attachment, attached
+from shipway.exchange.limits import Limits
 from shipway.exchange.modelpack import (
     Artifact,
     layer_problems,
@@ -14,7 +15,7 @@ from shipway.exchange.modelpack import (
     read_artifact,
     read_manifest,
 )
-from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository
+from shipway.exchange.repository import MOST_MANIFEST_BYTES, Source
 from shipway.registry.entries import path_problems
 from shipway.registry.records import Manifest
 
@@ -37,22 +38,20 @@ class Foreign(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def pull(
-    repository: Repository, key: str, *, where: str, most_bytes: int, model: str | None = None
+    repository: Source, key: str, *, where: str, limits: Limits, model: str | None = None
 ) -> Fetched | Foreign:
     """What *repository* has under *key*, a tag or a digest; *where* it is from is for messages.
 
-    Nothing larger than *most_bytes* in all is fetched. Raises
+    Nothing is fetched beyond *limits*, by what the manifest says of it and by what comes. Raises
     :class:`~shipway.errors.ModelFileError` with all that is wrong with the artefact, also when it
     is a version of another model than *model*, and :class:`~shipway.errors.DigestMismatch`.
     """
     content = repository.manifest(key)
     artifact = read_artifact(content, where)
-    declared = sum(layer.size for layer in artifact.layers) + artifact.config.size
-    if declared > most_bytes or any(layer.size < 0 for layer in artifact.layers):
-        raise TooLarge(
-            f"{where} is of {declared:,} bytes, and {most_bytes:,} are the most that is fetched",
-            next_step="set store.pull_limit_bytes higher if it is to be that large",
-        )
+    sizes = [layer.size for layer in artifact.layers]
+    limits.hold("files", len(sizes), where)
+    limits.hold("file_bytes", max(sizes), f"the largest file of {where}")
+    limits.hold("bytes", sum(sizes) + artifact.config.size, where)
     digest = digest_of(content)
     own = own_manifest(artifact)
     if own is None:
@@ -86,6 +85,7 @@ def _check(artifact: Artifact, manifest: Manifest, where: str, model: str | None
         )
     if model is not None and manifest.model != model:
         raise ModelFileError(
-            f"{where} is a version of {manifest.model!r}, and the project is of {model!r}",
-            next_step=f"pull it in a project of {manifest.model!r}",
+            f"{where} is a version of {manifest.model!r}, not of {model!r}",
+            next_step=f"add --as {manifest.model} to keep it under its own name in this store; no"
+            " version can be renamed, for its name is part of what its digest is of",
         )

@@ -24,7 +24,10 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _LONGEST = 512
-_FORM = "write it as registry/name:tag, for example registry.example/models/flight-delay:3"
+_SCHEME = "oci://"
+_FORM = (
+    "write it as oci://registry/name:tag, for example oci://registry.example/models/flight-delay:3"
+)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +102,8 @@ def source(text: str) -> Reference:
 
 
 def _parsed(text: str) -> Reference:
-    match = _REFERENCE.fullmatch(text) if len(text) <= _LONGEST else None
+    bare = text.removeprefix(_SCHEME)
+    match = _REFERENCE.fullmatch(bare) if len(text) <= _LONGEST else None
     if match is None:
         raise UsageError(f"{text[:200]!r} does not name an artefact", next_step=_FORM)
     host = match["registry"]

@@ -22,22 +22,13 @@ class About(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     subject: Descriptor | None = None
 
 
-class Repository(Protocol):
-    """Blobs under their digest, manifests under their digest and perhaps a tag."""
-
-    def put_blob(self, content: bytes) -> bool:
-        """Keep *content*; False if it was there already, and nothing was sent."""
+class Source(Protocol):
+    """Blobs under their digest, manifests under their digest and perhaps a tag: to be read."""
 
     def blob(self, descriptor: Descriptor) -> bytes:
         """The content of *descriptor*, its size and its digest verified.
 
         Raises :class:`~shipway.errors.DigestMismatch`, and NotFoundError if it is not there.
-        """
-
-    def put_manifest(self, content: bytes, *, tag: str = "") -> None:
-        """Keep a manifest whose blobs are there, under *tag* as well; one replaces what it was.
-
-        A manifest with a subject is listed among the referrers of that.
         """
 
     def manifest(self, key: str) -> bytes:
@@ -48,3 +39,16 @@ class Repository(Protocol):
 
     def referrers(self, digest: str) -> tuple[Descriptor, ...]:
         """The manifests whose subject is *digest*; none is no error."""
+
+
+class Repository(Source, Protocol):
+    """The same, to be written too."""
+
+    def put_blob(self, content: bytes) -> bool:
+        """Keep *content*; False if it was there already, and nothing was sent."""
+
+    def put_manifest(self, content: bytes, *, tag: str = "") -> None:
+        """Keep a manifest whose blobs are there, under *tag* as well; one replaces what it was.
+
+        A manifest with a subject is listed among the referrers of that.
+        """

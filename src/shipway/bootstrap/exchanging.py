@@ -1,0 +1,53 @@
+"""The ways to artefacts elsewhere: who one is there, and how much of them is taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shipway.bootstrap.project import Project
+from shipway.domain.progress import Task
+from shipway.errors import ModelFileError
+from shipway.exchange.archives import ArchiveFiles
+from shipway.exchange.credentials import credentials_for
+from shipway.exchange.layout import ROOT, FolderFiles, Layout
+from shipway.exchange.limits import Limits
+from shipway.exchange.references import Reference
+from shipway.exchange.remote import RemoteRepository
+from shipway.exchange.session import Session
+
+
+@contextmanager
+def registry_of(project: Project, reference: Reference, task: Task) -> Iterator[RemoteRepository]:
+    """The repository of *reference*, as whoever the environment says that one is there."""
+    credentials = credentials_for(reference.registry, project.environ)
+    with Session(reference, credentials) as session:
+        yield RemoteRepository(reference, session, moved=task.advance)
+
+
+def limits_of(project: Project) -> Limits:
+    """How much of one artefact the settings of *project* let in."""
+    store = project.settings.store
+    return Limits(
+        bytes=store.pull_limit_bytes,
+        expanded_bytes=store.pull_limit_expanded_bytes,
+        file_bytes=store.pull_limit_file_bytes,
+        files=store.pull_limit_files,
+    )
+
+
+def layout_at(path: Path, limits: Limits) -> Layout:
+    """The OCI image layout in the folder, or in the tar archive, at *path*.
+
+    Raises :class:`~shipway.errors.ModelFileError` for what is none.
+    """
+    if path.is_dir():
+        if not (path / ROOT).is_file():
+            raise ModelFileError(
+                f"{str(path)!r} is neither an MLflow model (it has no file MLmodel) nor an OCI"
+                f" image layout (it has no file {ROOT})",
+                next_step="name the folder that has one of them in it, or a tar archive of a layout",
+            )
+        return Layout(FolderFiles(path), str(path))
+    return Layout(ArchiveFiles(path, limits), str(path))
