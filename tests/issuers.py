@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -113,6 +115,35 @@ class LocalIssuer:
     asked: list[str] = field(default_factory=list)
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     hold: threading.Event = field(default_factory=threading.Event)
+    client: str = "console"
+    secret: str = ""
+    person: dict[str, Any] = field(default_factory=lambda: {"sub": "anna", "scope": "ml.ops"})
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def authorise(self, query: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """Send the browser back with a code, as one who has long been logged in here."""
+        if query["client_id"] != self.client or query["code_challenge_method"] != "S256":
+            return 400, {}, b"unknown client"
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = query
+        answer = urlencode({"code": code, "state": query["state"], "iss": self.url})
+        return 302, {"Location": f"{query['redirect_uri']}?{answer}"}, b""
+
+    def exchange(self, form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        """An identity token for a code that was not used yet, by who has asked for it."""
+        asked = self.codes.pop(form.get("code", ""), None)
+        proof = encoded(sha256(form.get("code_verifier", "").encode()).digest())
+        good = (
+            asked is not None
+            and form.get("client_secret", "") == self.secret
+            and form["redirect_uri"] == asked["redirect_uri"]
+            and proof == asked["code_challenge"]
+        )
+        if not good or asked is None:
+            return 400, {}, b'{"error": "invalid_grant"}'
+        said = {"aud": self.client, "nonce": asked["nonce"], **self.person}
+        told = {"id_token": token(self.url, **said), "token_type": "Bearer"}
+        return 200, {}, json.dumps(told).encode()
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """The status, headers and body for *path*; ``answers`` comes first."""
@@ -125,6 +156,8 @@ class LocalIssuer:
             told = {
                 "issuer": self.named or self.url,
                 "jwks_uri": self.jwks_url or f"{self.url}/keys",
+                "authorization_endpoint": f"{self.url}/authorise",
+                "token_endpoint": f"{self.url}/token",
             }
         elif path == "/keys":
             told = {"keys": self.keys}
@@ -144,7 +177,18 @@ def local_issuer() -> Iterator[LocalIssuer]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = issuer.answer(self.path)
+            path, _, query = self.path.partition("?")
+            if path == "/authorise":
+                self.reply(issuer.authorise(dict(parse_qsl(query))))
+            else:
+                self.reply(issuer.answer(self.path))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.reply(issuer.exchange(dict(parse_qsl(body))))
+
+        def reply(self, answer: tuple[int, dict[str, str], bytes]) -> None:
+            status, headers, body = answer
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)

@@ -87,6 +87,13 @@ class FileSink:
         self._file.write(b"".join(msgspec.json.encode(event) + b"\n" for event in events))
 
 
+class Unheard:
+    """Refusals that nobody is told of."""
+
+    def refused(self, entry: object, actor: object) -> None:
+        """Do nothing."""
+
+
 class FileServices:
     """The control plane's services over the file registry."""
 
@@ -196,7 +203,9 @@ def control(home: Path, arguments: Sequence[str]) -> int:
     """The control process."""
     child, _ = read_child(arguments)
     plan = plan_of(home)
-    options = ControlOptions(run=plan.run, tls=plan.tls, drain_timeout_s=plan.drain_timeout_s)
+    options = ControlOptions(
+        run=plan.run, refusals=Unheard(), tls=plan.tls, drain_timeout_s=plan.drain_timeout_s
+    )
     return run_control(
         child,
         services=FileServices(home),

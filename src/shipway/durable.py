@@ -141,18 +141,25 @@ def locked(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     with storing(path):
         descriptor = os.open(path, flags, 0o600)
     try:
-        deadline = time.monotonic() + timeout_s
-        while not _taken(descriptor):
-            if time.monotonic() >= deadline:
-                raise StoreError(
-                    f"{path} was held by another process for {timeout_s:g} s",
-                    next_step="see which one with `shipway doctor`; "
-                    "stop it if it hangs, then try again",
-                )
-            time.sleep(_LOCK_POLL_S)
+        with storing(path):
+            _take(descriptor, path, timeout_s)
         yield
     finally:
-        os.close(descriptor)
+        # Nothing was written through it: what close() says is no news of what was done within.
+        with suppress(OSError):
+            os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not _taken(descriptor):
+        if time.monotonic() >= deadline:
+            raise StoreError(
+                f"{path} was held by another process for {timeout_s:g} s",
+                next_step="see which one with `shipway doctor`; "
+                "stop it if it hangs, then try again",
+            )
+        time.sleep(_LOCK_POLL_S)
 
 
 def _taken(descriptor: int) -> bool:

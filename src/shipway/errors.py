@@ -25,7 +25,16 @@
     │   ├── NotAuthenticated      no key, or not a good one                (HTTP 401)
     │   └── NotAuthorised         a good key without the right             (HTTP 403)
     ├── IntegrityError        stored bytes are not the bytes published     (exit 4, HTTP 500)
-    │   └── DigestMismatch
+    │   ├── DigestMismatch
+    │   └── NotBelieved           what is signed, or by whom, is not believed
+    │       ├── SignatureMissing      nobody signed it
+    │       ├── SignatureMalformed    what is there is no signature of a model
+    │       ├── SignatureInvalid      it was not made by that key, or is of other files
+    │       ├── FileUnlisted          a file that is not in the signature
+    │       ├── FileMissing           a file of the signature that is not there
+    │       ├── FileChanged           a file that differs from the signature
+    │       ├── IdentityUnknown       signed by nobody whom the policy names
+    │       └── IdentityRevoked       signed by somebody who is believed no more
     ├── LimitError            a request is larger or later than allowed
     │   ├── TooLarge              (HTTP 413)
     │   ├── Overloaded            (HTTP 503 with Retry-After)
@@ -245,6 +254,60 @@ class DigestMismatch(IntegrityError):
     """A file differs from the digest in its manifest; the version stays blocked."""
 
     code = "registry.digest-mismatch"
+
+
+class NotBelieved(IntegrityError):
+    """A version, or a folder, is not what somebody whom the policy names has signed."""
+
+    code = "trust.not-believed"
+
+
+class SignatureMissing(NotBelieved):
+    """There is no signature, and the policy requires one."""
+
+    code = "trust.signature-missing"
+
+
+class SignatureMalformed(NotBelieved):
+    """What stands in the place of a signature is not one of OpenSSF Model Signing."""
+
+    code = "trust.signature-malformed"
+
+
+class SignatureInvalid(NotBelieved):
+    """The signature was not made by the key that it names, or contradicts itself."""
+
+    code = "trust.signature-invalid"
+
+
+class FileUnlisted(NotBelieved):
+    """A file is there that the signature does not list; nobody answers for it."""
+
+    code = "trust.file-unlisted"
+
+
+class FileMissing(NotBelieved):
+    """The signature lists a file that is not there."""
+
+    code = "trust.file-missing"
+
+
+class FileChanged(NotBelieved):
+    """A file is not the one that was signed."""
+
+    code = "trust.file-changed"
+
+
+class IdentityUnknown(NotBelieved):
+    """Whoever signed is not named by the policy for this model."""
+
+    code = "trust.identity-unknown"
+
+
+class IdentityRevoked(NotBelieved):
+    """Whoever signed is believed no more."""
+
+    code = "trust.identity-revoked"
 
 
 class LimitError(ShipwayError):

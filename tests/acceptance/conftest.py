@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -113,14 +115,25 @@ def refusal_of(
 def tree(folder: Path) -> dict[str, str]:
     """Every file under *folder* with the digest of its bytes.
 
-    Left out is what a running server writes of its own accord, and SQLite's scratch files.
+    Left out is what a running server writes of its own accord, SQLite's scratch files, and the
+    audit log, to which a refusal is told.
     """
-    server = (folder / ".shipway" / "run", folder / ".shipway" / "events")
+    server = [folder / ".shipway" / name for name in ("run", "events", "audit")]
+    server.append(folder / "server.log")
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        if path.is_file()
-        else "folder"
+        str(path.relative_to(folder)): _digest(path)
         for path in sorted(folder.rglob("*"))
         if not path.name.endswith(("-wal", "-shm", ".lock"))
         and not any(path.is_relative_to(own) for own in server)
     }
+
+
+def _digest(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    content = path.read_bytes()
+    if path.suffix == ".sqlite3" and content.startswith(b"SQLite"):
+        with contextlib.closing(sqlite3.connect(path)) as database:
+            told = [line for line in database.iterdump() if '"audit_' not in line]
+        content = "\n".join(told).encode()
+    return hashlib.sha256(content).hexdigest()

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from tests.databases import Postgres
 from tests.fixtures.stores.make import make
+from tests.logs import checked, log_lines
+from tests.model_signers import new_key
 from tests.objects import ObjectStorage
 from tests.stores import NOW, Store, everything
 
@@ -25,13 +27,16 @@ from shipway.errors import (
 from shipway.registry.addresses import Addresses
 from shipway.registry.backup import BackedUp, back_up, would_back_up
 from shipway.registry.collecting import GRACE, Collected, collect
-from shipway.registry.current import database_of
+from shipway.registry.current import database_of, open_current
 from shipway.registry.deleting import delete_version
 from shipway.registry.health import Level, store_health
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Version
 from shipway.registry.restoring import restore
+from shipway.registry.signing import listed_images
 from shipway.registry.sql.schema import schema_of
+from shipway.security.signatures import Signer
+from shipway.security.trust import TrustMode, TrustPolicy
 
 NONE = timedelta(0)
 FLAGS = {
@@ -313,3 +318,118 @@ def _take(steps: Sequence[Callable[[], object]], failed: list[ShipwayError]) -> 
             continue
         except ShipwayError as error:
             failed.append(error)
+
+
+class TestSigned:
+    """A signature is kept with its version, and goes where it goes."""
+
+    def test_no_collection_takes_a_signature(self, store: Store) -> None:
+        """Deleted, collected and published again, a version is signed as it was, and found so."""
+        version = store.publish()
+        record = store.registry.signing.sign(version, SIGNER, by="anna", now=NOW)
+        named = index(store)
+        gc(store)
+        assert index(store) == named
+        delete(store, 1)
+        assert len(index(store)) == 0
+        gc(store)
+        assert store.publish() == version
+        assert store.registry.signing.records(version) == (record,)
+        assert believed(store, version)
+        assert index(store) == named <= kept(store)
+        assert_no_errors(store)
+
+    def test_a_collection_between_bytes_and_record(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A signature whose blobs are collected as it is made is put again, whole."""
+        version = store.publish()
+        blobs, put = store.registry.stores[1], store.registry.stores[1].put
+        times = []
+
+        def collected(contents: Sequence[bytes]) -> tuple[str, ...]:
+            found = put(contents)
+            times.append(found)
+            if len(times) == 1:
+                gc(store)
+            return found
+
+        monkeypatch.setattr(blobs, "put", collected)
+        store.registry.signing.sign(version, SIGNER, by="anna", now=NOW)
+        assert len(times) == 2
+        assert believed(store, version)
+        assert_no_errors(store)
+
+    def test_a_backup_has_the_signatures(
+        self, store: Store, places: Places, tmp_path: Path
+    ) -> None:
+        """A restored version is believed as it was, and the signature is found by other tools."""
+        version = store.publish()
+        store.registry.signing.sign(version, SIGNER, by="anna", now=NOW)
+        backed_up(store, tmp_path / "one.backup")
+        addresses = places.fresh()
+        restore(tmp_path / "one.backup", tmp_path / "back", addresses)
+        back = Store(tmp_path / "back", addresses)
+        with back.registry:
+            assert believed(back, version)
+            assert index(back) == index(store) <= kept(back)
+            assert_no_errors(back)
+
+
+KEY, _ = new_key()
+SIGNER = Signer(KEY)
+REQUIRED = TrustPolicy(mode=TrustMode.REQUIRE, identities=(("*", SIGNER.identity),))
+
+
+def believed(store: Store, version: Version) -> bool:
+    with open_current(store.home, store.addresses, trust=REQUIRED) as registry:
+        return bool(registry.open_files(version))
+
+
+def index(store: Store) -> set[str]:
+    """The images that other tools find in the layout."""
+    return {image.digest for image in listed_images(store.registry.stores[0])}
+
+
+def assert_no_errors(store: Store) -> None:
+    found = store_health(store.home, store.addresses)
+    assert [one.message for one in found if one.level is Level.ERROR] == []
+
+
+class TestTelling:
+    """What is kept, taken away or carried elsewhere is told, and the log goes along."""
+
+    def test_each_act_is_a_line(self, full: Store) -> None:
+        """Deleting, bringing back, collecting, backing up, and what was refused of it."""
+        before = len(log_lines(full.home))
+        with pytest.raises(ConflictError):
+            delete(full, 1)
+        full.publish("goes")
+        delete(full, 4)
+        gc(full, dry_run=True)
+        freed = gc(full)
+        backed_up(full, full.home.parent / "one.backup")
+        lines = log_lines(full.home)[before:]
+        assert [(one.what, one.object, str(one.outcome)) for one in lines] == [
+            ("version.delete", "flight-delay@1", "refused"),
+            ("version.restore", "flight-delay@4", "done"),
+            ("version.delete", "flight-delay@4", "done"),
+            ("store.collect", "", "done"),
+            ("store.backup", "", "done"),
+        ]
+        assert lines[3].detail["blobs"] == len(freed.removed) > 0
+        assert "a mistake" not in str(lines)
+
+    def test_the_log_goes_with_a_backup(self, full: Store, places: Places, tmp_path: Path) -> None:
+        """The log of a restored store is the one that it had, and goes on unbroken from there."""
+        before = log_lines(full.home)
+        backed_up(full, tmp_path / "one.backup")
+        restore(tmp_path / "one.backup", tmp_path / "back", places.fresh("folder"))
+        back = Store(tmp_path / "back")
+        with back.registry as registry:
+            back.publish("later")
+            (head,) = registry.audit_heads()
+        lines = log_lines(back.home)
+        assert lines[: len(before)] == before
+        assert [one.what for one in lines[len(before) :]] == ["store.restore", "version.publish"]
+        assert checked(back.home / "audit", head).problems == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -16,16 +16,18 @@ from tests.stores import files, manifest
 
 from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import StoreError
-from shipway.registry.oci import image_bytes, image_descriptor
+from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_bytes, image_descriptor
 from shipway.registry.ports import BlobsWereUnneeded, MetadataStore
-from shipway.registry.records import EndpointChange, Version, VersionChange
+from shipway.registry.records import EndpointChange, SignatureRecord, Version, VersionChange
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.security.audit import Head, Noted
 from shipway.security.keys import issue
+from shipway.security.statements import BUNDLE_TYPE
 
 NOW = datetime(2026, 3, 29, 1, 30, 0, 123456, tzinfo=UTC)
 
@@ -66,9 +68,15 @@ def append(store: MetadataStore, seed: str, *, model: str = "fraud", by: str = "
     )
 
 
-def deletion(number: int) -> VersionChange:
+def deletion(number: int, sequence: int = 0) -> VersionChange:
     return VersionChange(
-        model="fraud", number=number, sequence=0, action="delete", at=NOW, by="anna", reason=""
+        model="fraud",
+        number=number,
+        sequence=sequence,
+        action="delete",
+        at=NOW,
+        by="anna",
+        reason="",
     )
 
 
@@ -84,6 +92,19 @@ def change(sequence: int, *, live: int = 1, endpoint: str = "live") -> EndpointC
         by="anna",
         reason="it's 'better'; --",
         evidence=None,
+    )
+
+
+def signature(number: int) -> SignatureRecord:
+    return SignatureRecord(
+        model="fraud",
+        number=number,
+        identity="key:'; --",
+        public_key="PEM",
+        digest=f"sha256:{'2' * 64}",
+        size_bytes=900,
+        created_at=NOW,
+        created_by="anna",
     )
 
 
@@ -105,6 +126,8 @@ class TestMetadataStore:
         assert store.versions.list("fraud") == ()
         assert store.versions.models() == {}
         assert store.versions.images() == ()
+        assert store.signatures.list("fraud", 1) == ()
+        assert store.signatures.images() == ()
         assert store.evidence.get(1) is None
         assert store.evidence.list("fraud", 1) == ()
         assert store.endpoints.last("live") is None
@@ -114,11 +137,64 @@ class TestMetadataStore:
         assert store.keys.revoke("x", NOW) is None
         assert store.revision() == 0
 
+    def test_audit(self, store: MetadataStore) -> None:
+        """Each change is noted with itself until it is settled; a settling that fails forgets
+        nothing, and the end of each log is kept by its name.
+        """
+        seen: list[list[str]] = []
+
+        def write(head: Head | None, noted: Sequence[Noted]) -> Head | None:
+            seen.append([f"{one.entry.what} {one.entry.object}" for one in noted])
+            return Head("a", 1 if head is None else head.seq + 1, "x") if noted else None
+
+        def fail(head: Head | None, noted: Sequence[Noted]) -> Head | None:
+            raise InterruptedError
+
+        store.audit.settle("a", write)
+        assert (seen, store.audit.heads()) == ([[]], ())
+        append(store, "a")
+        assert store.endpoints.append(change(1))
+        assert not store.endpoints.append(change(1))
+        with pytest.raises(InterruptedError):
+            store.audit.settle("a", fail)
+        store.audit.settle("a", write)
+        store.audit.settle("a", write)
+        assert seen[1:] == [["version.publish fraud@1", "endpoint.promote live"], []]
+        assert store.keys.revoke("nobody", NOW) is None
+        _, key = issue(scopes=["view"], now=NOW, random=secrets.token_bytes)
+        store.keys.append(key)
+        store.keys.revoke(key.id, NOW)
+        store.keys.revoke(key.id, NOW)
+        store.audit.settle("a", write)
+        assert seen[3:] == [[f"key.create {key.id}", f"key.revoke {key.id}"]]
+        store.audit.settle("0", lambda head, noted: Head("0", 7, "y"))
+        assert store.audit.heads() == (Head("0", 7, "y"), Head("a", 2, "x"))
+
     def test_same_digest(self, store: MetadataStore) -> None:
         """A digest that is there already is the version that it was, by whom it was."""
         first = append(store, "a", by="anna")
         append(store, "b")
         assert append(store, "a", by="ben") == first
+
+    def test_signatures(self, store: MetadataStore) -> None:
+        """Signatures are listed by version, oldest first; the same one again stays as it was."""
+        append(store, "a")
+        append(store, "b")
+        image = Descriptor(media_type=IMAGE_TYPE, digest=f"sha256:{'1' * 64}", size=7)
+        first = signature(1)
+        assert store.signatures.append(first, image=image) == first
+        again = msgspec.structs.replace(first, created_by="ben")
+        assert store.signatures.append(again, image=image) == first
+        later = msgspec.structs.replace(
+            first, digest=f"sha256:{'3' * 64}", created_at=NOW + timedelta(seconds=1)
+        )
+        store.signatures.append(later, image=image)
+        store.signatures.append(signature(2), image=image)
+        assert store.signatures.list("fraud", 1) == (first, later)
+        assert store.signatures.list("fraud", 2) == (signature(2),)
+        assert {one.digest for one in store.signatures.images()} == {image.digest}
+        assert len(store.signatures.images()) == 3
+        assert {one.artifact_type for one in store.signatures.images()} == {BUNDLE_TYPE}
 
     def test_numbers_at_once(self, store: MetadataStore) -> None:
         """Threads that append at once, some of them the same, get each number once, gap-free."""
@@ -265,7 +341,7 @@ class TestMetadataStore:
         """A deleted version is left out of every answer, cannot go live, and keeps its number."""
         first = append(store, "a")
         append(store, "b")
-        assert store.deletions.delete(deletion(1))
+        assert store.deletions.delete(deletion(1)) == deletion(1, sequence=1)
         assert not store.deletions.delete(deletion(1))
         assert not store.deletions.delete(deletion(9))
         assert store.versions.get("fraud", 1) is None
@@ -288,7 +364,7 @@ class TestMetadataStore:
 
             def delete(number: int, start: threading.Barrier, done: list[bool]) -> None:
                 start.wait()
-                done.append(store.deletions.delete(deletion(number)))
+                done.append(store.deletions.delete(deletion(number)) is not None)
 
             def move(number: int, start: threading.Barrier, done: list[bool]) -> None:
                 start.wait()

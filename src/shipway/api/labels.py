@@ -19,6 +19,7 @@ from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import from_iso, from_nanoseconds, iso, nanoseconds, utc
 from shipway.errors import DataError, Problem
 from shipway.monitoring.labels import LabelLog
+from shipway.security.audit import Entry
 
 LABELS_A_REQUEST = 5_000
 _MOST_PROBLEMS = 100
@@ -59,6 +60,7 @@ def add_labels(
                 batch = labels[start : start + LABELS_A_REQUEST]
                 log.append(batch)
                 task.advance(len(batch))
+            project.registry.trail.record(Entry(what="labels.add", count=len(labels)))
             return LabelsAdded(labels=len(labels), through=str(project.home))
         server = caller(project, url=url, key=key)
         for start in range(0, len(labels), LABELS_A_REQUEST):

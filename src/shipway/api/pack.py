@@ -11,6 +11,7 @@ import msgspec
 import polars as pl
 
 from shipway.api.candidate import Candidate
+from shipway.api.sign import sign_published
 from shipway.api.tag import tag_when_asked
 from shipway.bootstrap.predictors import CONTRACT_IN_VERSION, SETTINGS_IN_VERSION
 from shipway.bootstrap.project import Project
@@ -191,10 +192,14 @@ def _from_project(project: Project, path: Path) -> str:
 
 
 def publish(project: Project, candidate: Candidate) -> Candidate:
-    """Publish *candidate*: all of it or nothing; the same bytes again are the same version."""
+    """Publish *candidate* and sign it: all of it or nothing; the same bytes are the same version.
+
+    One that was published and not signed, because signing failed, is signed by publishing again.
+    """
     version = project.registry.publish(
         candidate.manifest, candidate.files, by=project.who, now=project.clock()
     )
+    sign_published(project, version)
     tag_when_asked(project)
     return Candidate(candidate.manifest, candidate.files, version)
 

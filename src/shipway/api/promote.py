@@ -10,6 +10,7 @@ from shipway.bootstrap.project import Project
 from shipway.bootstrap.trials import Trials, opponent
 from shipway.domain.names import check_name
 from shipway.rollout import switch
+from shipway.security.acting import system_user
 from shipway.serving.status import wait_for_workers
 
 SETTLE_TIMEOUT_S = 30.0
@@ -47,6 +48,8 @@ def promote(
     with it.
 
     Raises :class:`~shipway.errors.GateRefused` without a passed gate,
+    :class:`~shipway.errors.NotAuthorised` where it takes two (``model.two_person``) and the version
+    is one's own,
     :class:`~shipway.errors.ModelError` or :class:`~shipway.errors.IntegrityError` for a version
     that does not get through its trial, :class:`~shipway.errors.ConflictError` when somebody else
     was faster.
@@ -95,7 +98,12 @@ def rollback(
 
 
 def _trials(project: Project) -> Trials:
-    return Trials(project.home.absolute(), process_limits(project.settings.serve), project.environ)
+    return Trials(
+        project.home.absolute(),
+        process_limits(project.settings.serve),
+        project.environ,
+        project.trust,
+    )
 
 
 def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:
@@ -104,6 +112,8 @@ def _order(project: Project, endpoint: str | None, reason: str) -> switch.Order:
         by=project.who,
         now=project.clock(),
         reason=reason,
+        names=frozenset({project.who, system_user()}),
+        two_person=project.settings.model.two_person,
     )
 
 

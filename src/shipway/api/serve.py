@@ -16,6 +16,7 @@ from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.memory import memory_of
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.project import Project
+from shipway.bootstrap.trusting import without_signing_key
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError, StoreUnavailable
 from shipway.registry.records import EndpointState
@@ -80,6 +81,9 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
 
     def plan(project: Project) -> ServerPlan:
         auth = project.settings.auth
+        if auth.client_secret_file is not None:
+            secret = str((project.folder / auth.client_secret_file).resolve())
+            auth = msgspec.structs.replace(auth, client_secret_file=secret)
         check_admission(auth)
         return server_plan(
             project.home,
@@ -87,7 +91,10 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             _settings(project),
             auth=auth,
             addresses=project.addresses,
-            environ=project.environ,
+            two_person=project.settings.model.two_person,
+            audit_days=project.settings.store.audit_days,
+            trust=project.trust,
+            environ=without_signing_key(project.settings.sign, project.environ),
         )
 
     first = plan(project)

@@ -84,6 +84,7 @@ def _issuer(auth: AuthSettings) -> Issuer | None:
         tokens.IssuerOptions(
             rules=rules,
             jwks_url=auth.jwks_url or "",
+            people=auth.client_id is not None,
             refresh_s=auth.refresh_s,
             max_age_s=auth.max_age_s,
         )

@@ -14,17 +14,36 @@ from shipway.inference.predictor import Predictor, ServedVersion
 from shipway.registry.records import Manifest, Version
 from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
+from shipway.runtimes.pickles import pickles_in
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
+from shipway.security.trust import Believed, TrustPolicy, check_pickles
 
 CONTRACT_IN_VERSION = "contract.yaml"
 SETTINGS_IN_VERSION = "shipway.toml"
+_ONLY_DATA = frozenset({"onnx", "sklearn", "lightgbm", "xgboost"})
+"""Formats whose loaders open their one file alone, and that as data."""
+
+
+class Believing(Protocol):
+    """Who judges whether a version is believed."""
+
+    @property
+    def trust(self) -> TrustPolicy:
+        """By what policy."""
+
+    def believe(self, version: Version) -> Believed:
+        """By whom *version* is believed; raises :class:`~shipway.errors.NotBelieved`."""
 
 
 class VersionFiles(Protocol):
-    """Who has the files of versions, verified: a registry, or its cache alone."""
+    """Who has the files of versions, verified: a registry, or its copies alone."""
 
-    def open_files(self, version: Version) -> Mapping[str, Path]:
-        """The files of *version* on disk by their path in the manifest, verified just now."""
+    @property
+    def signing(self) -> Believing:
+        """Who signed them, and is believed."""
+
+    def open_files(self, version: Version) -> dict[str, Path]:
+        """The files of *version* by their path in the manifest, verified and believed just now."""
 
 
 class NoEvents:
@@ -45,6 +64,26 @@ def contract_of(registry: Registry, version: Version) -> Contract:
     return contract_in(registry.open_files(version), version.ref)
 
 
+def files_to_load(files_of: VersionFiles, version: Version) -> dict[str, Path]:
+    """The files of *version*, verified, believed, and without a pickle that may not be opened.
+
+    Raises :class:`~shipway.errors.IntegrityError` for what is not what was published, or not
+    signed by whom the policy names, and :class:`~shipway.errors.PickleRefused`.
+    """
+    files = files_of.open_files(version)
+    if version.manifest.spec.format in _ONLY_DATA:
+        return files
+    check_pickles(
+        files_of.signing.trust,
+        version.model,
+        pickles_in(files),
+        lambda: files_of.signing.believe(version),
+        confined=version.manifest.spec.format == "python",
+        what=version.ref,
+    )
+    return files
+
+
 def predictor_of(
     files_of: VersionFiles,
     version: Version,
@@ -57,7 +96,7 @@ def predictor_of(
     Raises :class:`~shipway.errors.IntegrityError` for a changed file and
     :class:`~shipway.errors.ModelError` for one that does not load.
     """
-    files = files_of.open_files(version)
+    files = files_to_load(files_of, version)
     served = served_version(
         version.manifest,
         contract_in(files, version.ref),

@@ -27,6 +27,7 @@ from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
 from shipway.serving.http.limits import Limits
@@ -54,6 +55,9 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     serve: ServeSettings
     auth: AuthSettings = AuthSettings()
     doors: Doors = Doors()
+    two_person: bool = False
+    audit_days: int = 183
+    trust: TrustPolicy = DEFAULT_TRUST
 
     @property
     def home_path(self) -> Path:
@@ -95,6 +99,9 @@ def server_plan(
     *,
     auth: AuthSettings | None = None,
     addresses: Addresses = IN_FOLDER,
+    two_person: bool = False,
+    audit_days: int = 183,
+    trust: TrustPolicy | None = None,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -115,6 +122,9 @@ def server_plan(
         serve=serve,
         auth=auth,
         doors=doors(serve, environ),
+        two_person=two_person,
+        audit_days=audit_days,
+        trust=trust or DEFAULT_TRUST,
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")

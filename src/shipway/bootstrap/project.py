@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from shipway.bootstrap.trusting import signer_for, trust_policy
 from shipway.config.load import Loaded, load_settings, load_store
 from shipway.config.settings import Settings, StoreSettings
 from shipway.contract import odcs
@@ -20,6 +21,9 @@ from shipway.errors import ContractError, DataError, UnreadableTable
 from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
+from shipway.security.acting import system_user
+from shipway.security.signatures import Signer
+from shipway.security.trust import TrustPolicy
 
 if TYPE_CHECKING:
     from shipway.contract.compiled import CompiledContract
@@ -32,7 +36,7 @@ class Project:
     """Everything that the verbs of the api need; a context manager that closes its store.
 
     ``who`` is recorded with every change; it is the operating system's user, or
-    ``SHIPWAY_USER`` where that is set.
+    ``SHIPWAY_USER`` where that is set and ``model.two_person`` is not.
     """
 
     folder: Path
@@ -70,7 +74,18 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry in the store, opened at first use."""
-        return open_registry(self.home, self.addresses)
+        return open_registry(self.home, self.addresses, trust=self.trust)
+
+    @cached_property
+    def trust(self) -> TrustPolicy:
+        """By whom a version must be signed, so that it is loaded."""
+        return trust_policy(self.settings.trust, self.folder)
+
+    def signer(self) -> Signer:
+        """The one who signs what is published here; the store's own key is made at first use."""
+        return signer_for(
+            self.settings.sign, home=self.home, folder=self.folder, environ=self.environ
+        )
 
     @cached_property
     def contract(self) -> Contract:
@@ -172,7 +187,9 @@ def open_project(
     environ = os.environ if environ is None else environ
     flags = flags or {}
     loaded = load_settings(folder, environ=environ, flags=flags)
-    return Project(folder=folder, loaded=loaded, who=_who(environ), environ=environ, flags=flags)
+    # Where it takes two, a variable that anybody may set does not say who one is.
+    who = system_user() if loaded.settings.model.two_person else _who(environ)
+    return Project(folder=folder, loaded=loaded, who=who, environ=environ, flags=flags)
 
 
 def _addresses(store: StoreSettings) -> Addresses:

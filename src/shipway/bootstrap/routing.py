@@ -10,7 +10,7 @@ from pathlib import Path
 from shipway.bootstrap.fetching import FetchedTrial
 from shipway.bootstrap.keys import read_keys_file, with_mounted
 from shipway.bootstrap.memory import Known, Memory, memory_of
-from shipway.bootstrap.predictors import contract_in, served_version
+from shipway.bootstrap.predictors import contract_in, files_to_load, served_version
 from shipway.bootstrap.trials import Trials, opponent
 from shipway.errors import IntegrityError, NotFoundError, StoreUnavailable
 from shipway.registry.addresses import IN_FOLDER, Addresses
@@ -20,6 +20,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.routing import LoadedVersion, RoutingState, Trial
 
 _REMEMBERED = 0
@@ -80,7 +81,7 @@ class RegistryRouting:
     def load(self, endpoint: EndpointState) -> LoadedVersion:
         """The live version of *endpoint*, every byte verified, its model loaded."""
         version = self._live(endpoint)
-        files = self.registry.open_files(version)
+        files = files_to_load(self.registry, version)
         served = served_version(
             version.manifest,
             contract_in(files, version.ref),
@@ -131,12 +132,14 @@ def open_routing(
     addresses: Addresses = IN_FOLDER,
     threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
+    trust: TrustPolicy | None = None,
 ) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
     keys = tuple(read_keys_file(keys_file))
+    trust = trust or DEFAULT_TRUST
     return RegistryRouting(
-        open_current(home, addresses),
-        Trials(home, limits),
+        open_current(home, addresses, trust=trust),
+        Trials(home, limits, trust=trust),
         keys,
         threads,
         memory_of(home, addresses),

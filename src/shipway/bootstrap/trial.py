@@ -18,10 +18,11 @@ import msgspec
 from shipway.bootstrap.predictors import predictor_of
 from shipway.errors import PredictionFailed, Problem, ShipwayError
 from shipway.inference.predictor import Pace
-from shipway.registry.current import cache_of
+from shipway.registry.current import cached_versions
 from shipway.registry.records import Version
 from shipway.runtimes.confinement import confine
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     home: str
     version: Version
     limits: ProcessLimits
+    trust: TrustPolicy = DEFAULT_TRUST
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,8 +71,8 @@ def main() -> int:
 def _try(order: TrialOrder) -> TrialReport:
     ref = order.version.ref
     try:
-        cache = cache_of(Path(order.home))
-        with closing(predictor_of(cache, order.version, limits=order.limits)) as predictor:
+        files = cached_versions(Path(order.home), order.trust)
+        with closing(predictor_of(files, order.version, limits=order.limits)) as predictor:
             return TrialReport(pace=predictor.warm_up())
     except ShipwayError as error:
         return TrialReport.of_error(error)

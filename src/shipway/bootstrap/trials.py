@@ -29,6 +29,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.confinement import Confined, clean_environment, start
 from shipway.runtimes.port import ProcessLimits
 from shipway.runtimes.versions import installed
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _POLL_S = 0.01
 _TIMES_SLOWER = 10.0
@@ -54,6 +55,7 @@ class Trials:
     home: Path
     limits: ProcessLimits
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    trust: TrustPolicy = DEFAULT_TRUST
 
     def begin(
         self, version: Version, *, against: Version | None = None, anew: bool = False
@@ -206,7 +208,12 @@ class _Process:
         self._version = version
         self._limits = trials.limits
         self._until = time.monotonic() + trials.limits.load_timeout_s
-        order = TrialOrder(home=str(trials.home.absolute()), version=version, limits=trials.limits)
+        order = TrialOrder(
+            home=str(trials.home.absolute()),
+            version=version,
+            limits=trials.limits,
+            trust=trials.trust,
+        )
         environ = trials.environ
         kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
         with (

@@ -35,6 +35,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 addresses=plan.addresses,
                 threads=plan.serve.threads,
                 limits=plan.process_limits,
+                trust=plan.trust,
             ),
             sink=journal,
             options=WorkerOptions(

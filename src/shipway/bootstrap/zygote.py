@@ -19,6 +19,7 @@ from shipway.bootstrap.processes import ProcessPlan
 from shipway.errors import ShipwayError
 from shipway.registry.current import open_current
 from shipway.runtimes.loading import preload
+from shipway.security.curves import require_cryptography
 from shipway.serving.zygote import read_zygote, run_zygote
 
 _log = logging.getLogger(__name__)
@@ -49,13 +50,16 @@ def _preload(plan: ProcessPlan) -> None:
     """Import what the live versions need. Whatever is wrong with them, a worker will tell."""
     try:
         with open_current(plan.home_path, plan.addresses) as registry:
-            states = [state for state in registry.endpoints() if state.live is not None]
-            formats = {
-                registry.version(state.model, state.live or 0).manifest.spec.format
-                for state in states
-            }
-        for name in sorted(formats):
+            versions = [
+                registry.version(state.model, state.live)
+                for state in registry.endpoints()
+                if state.live is not None
+            ]
+            signed = any(registry.signing.records(version) for version in versions)
+        for name in sorted({version.manifest.spec.format for version in versions}):
             preload(name)
+        if signed:
+            require_cryptography("verify who signed a version")
     except (ShipwayError, ImportError) as error:
         _log.warning("nothing is imported ahead: %s", error)
 

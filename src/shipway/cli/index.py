@@ -96,6 +96,20 @@ COMMANDS = (
         "shipway versions --history",
     ),
     Command(
+        "sign",
+        "shipway.cli.sign:sign",
+        RELEASE,
+        "Sign a version, or show with --dry-run who would sign it.",
+        "shipway sign 3",
+    ),
+    Command(
+        "verify",
+        "shipway.cli.verify:verify",
+        RELEASE,
+        "Verify every byte of a version, and who signed it, as it is done before it is loaded.",
+        "shipway verify 3",
+    ),
+    Command(
         "card",
         "shipway.cli.card:card",
         RELEASE,
@@ -150,6 +164,13 @@ COMMANDS = (
         WATCH,
         "Show what is live, and which processes answer.",
         "shipway status",
+    ),
+    Command(
+        "audit",
+        "shipway.cli.audit:app",
+        WATCH,
+        "Show who did what and what was refused, and check that the log may be believed.",
+        "shipway audit verify",
     ),
     Command(
         "backup",

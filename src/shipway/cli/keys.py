@@ -26,7 +26,10 @@ def create(
     name: Annotated[str, Parameter(help="Whose key it is; yours by default.")] = "",
     scope: Annotated[
         tuple[str, ...],
-        Parameter(help="A right: predict, label, view or admin; may be repeated."),
+        Parameter(
+            help="A right (predict, label, view, publish, approve) or a role (viewer, predictor,"
+            " author, approver, admin); may be repeated."
+        ),
     ] = (),
     days: Annotated[
         int, Parameter(help="Days until it expires.", validator=Number(gte=1, lte=3650))

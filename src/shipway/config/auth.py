@@ -8,7 +8,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-_SCOPES = r"(predict|label|view|admin)( +(predict|label|view|admin))*"
+SCOPES = (
+    *("predict", "label", "view", "publish", "approve"),
+    *("viewer", "predictor", "author", "approver", "admin"),
+)
+"""What a caller may be granted: rights, then roles (``security.policy`` says what they allow)."""
+
+_SCOPE = f"({'|'.join(SCOPES)})"
+_SCOPES = rf"{_SCOPE}( +{_SCOPE})*"
 
 Text = Annotated[str, Meta(min_length=1)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -25,6 +32,10 @@ CertificateGrant = Annotated[str, Meta(pattern=rf"^(uri|dns|email):\S+ *= *{_SCO
 CallerRate = Annotated[str, Meta(pattern=r"^\S.* *= *[0-9]+(\.[0-9]+)?$")]
 
 _ADVANCED = {"advanced": True}
+_GRANTS = {
+    "allowed": 'a list of text, as in ["ml.read = predict", "ml.ops = viewer label"];'
+    f" rights and roles are {', '.join(SCOPES)}"
+}
 _SAFE_ADDRESS = {"allowed": "an address beginning with https://, or with http:// on this machine"}
 
 
@@ -61,7 +72,7 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
         tuple[Grant, ...],
         Meta(
             description="what a value of the claim allows; a token without any may do nothing",
-            extra={"allowed": 'a list of text, as in ["ml.read = predict", "ml.ops = view label"]'},
+            extra=_GRANTS,
         ),
     ] = ()
     claim: Annotated[
@@ -86,6 +97,31 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={**_ADVANCED, "allowed": f"a list of {', '.join(TokenAlgorithm)}"},
         ),
     ] = (TokenAlgorithm.RS256, TokenAlgorithm.ES256, TokenAlgorithm.EDDSA)
+    client_id: Annotated[
+        Text | None,
+        Meta(
+            description="what the issuer calls this server where people log in, at /login of the"
+            " control port; without it nobody does",
+        ),
+    ] = None
+    client_secret_file: Annotated[
+        Text | None,
+        Meta(
+            description="the file of the secret that the issuer gave with it",
+            extra={**_ADVANCED, "default": "none: a public client"},
+        ),
+    ] = None
+    public_url: Annotated[
+        SafeAddress | None,
+        Meta(
+            description="how browsers call the control port, where a proxy stands before it",
+            extra={**_SAFE_ADDRESS, **_ADVANCED, "default": "as the browser did"},
+        ),
+    ] = None
+    session_s: Annotated[
+        Annotated[float, Meta(ge=60, le=604_800)],
+        Meta(description="time after which one who logged in must do so again", extra=_ADVANCED),
+    ] = 28_800.0
     refresh_s: Annotated[
         Seconds,
         Meta(description="time after which the issuer's keys are fetched anew", extra=_ADVANCED),

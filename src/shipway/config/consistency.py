@@ -41,6 +41,7 @@ def check_consistency(draft: Draft) -> None:
     _check_serve(draft)
     check_store(draft)
     _check_auth(draft)
+    _check_trust(draft)
     _check_retrain(draft)
 
 
@@ -245,11 +246,17 @@ def _check_auth(draft: Draft) -> None:
         hint = "name what the issuer calls this server: a token for somebody else is no token"
         where = draft.where("auth.issuer")
         draft.complain("missing", "auth.issuer needs auth.audience", where, hint)
-    for key in ("audience", "scopes", "claim", "jwks_url", "algorithms"):
+    for key in ("audience", "scopes", "claim", "jwks_url", "algorithms", "client_id"):
         name = f"auth.{key}"
         if issuer is None and draft.value(name) is not None and draft.expects("auth.issuer"):
             hint = "name the issuer, or take this out"
             draft.complain("missing", f"{name} needs auth.issuer", draft.where(name), hint)
+    for key in ("client_secret_file", "public_url", "session_s"):
+        name = f"auth.{key}"
+        nameless = draft.value("auth.client_id") is None and draft.expects("auth.client_id")
+        if nameless and draft.value(name) is not None:
+            hint = "say what the issuer calls this server, or take this out"
+            draft.complain("missing", f"{name} needs auth.client_id", draft.where(name), hint)
     known = draft.value("serve.tls_client_ca") is not None
     if draft.value("auth.certificates") and not known and draft.expects("serve.tls_client_ca"):
         hint = "name the file of the authorities that callers' certificates must come from"
@@ -284,6 +291,26 @@ def check_store(draft: Draft) -> None:
     elif "password=" in said.value.partition("?")[2]:
         hint = "set PGPASSWORD instead"
         draft.complain("secret-shown", "store.url has a password in its query", said.where, hint)
+
+
+def _check_trust(draft: Draft) -> None:
+    identities = draft.value("trust.identities") or ()
+    expected = not identities and draft.expects("trust.identities")
+    asked = draft.value("trust.mode") not in (None, "off")
+    for key, needs in (("mode", asked), ("pickle", draft.value("trust.pickle"))):
+        if needs and expected:
+            hint = "name who is believed: `shipway sign --dry-run` shows who signs here"
+            message = f"trust.{key} needs trust.identities: nobody would be believed"
+            draft.complain("missing", message, draft.where(f"trust.{key}"), hint)
+    certified = any(" by " in one for one in identities)
+    if (
+        certified
+        and draft.value("trust.authorities") is None
+        and draft.expects("trust.authorities")
+    ):
+        hint = "name the file of the authorities that certificates must lead to"
+        message = "trust.identities by a certificate need trust.authorities"
+        draft.complain("missing", message, draft.where("trust.identities"), hint)
 
 
 def _check_retrain(draft: Draft) -> None:

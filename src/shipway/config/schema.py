@@ -26,6 +26,7 @@ from shipway.config.settings import (
     ServeSettings,
     StoreSettings,
 )
+from shipway.config.trust import SignSettings, TrustSettings
 from shipway.domain.objectives import Costs, Objective
 
 SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
@@ -41,6 +42,8 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
         "alerts": AlertSettings,
         "retrain": RetrainSettings,
         "store": StoreSettings,
+        "sign": SignSettings,
+        "trust": TrustSettings,
     }
 )
 """The tables of shipway.toml in the order in which they are written and documented."""

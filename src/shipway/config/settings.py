@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from shipway.config.auth import AuthSettings
+from shipway.config.trust import SignSettings, TrustSettings
 from shipway.domain.metrics import Task
 from shipway.domain.objectives import BaselineKind, Objectives
 
@@ -98,6 +99,10 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
             extra={"default": "from [costs], else 0.5"},
         ),
     ] = None
+    two_person: Annotated[
+        bool,
+        Meta(description="whether nobody may promote a version that he has published himself"),
+    ] = False
     block: Annotated[
         Text,
         Meta(
@@ -148,6 +153,14 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True):
     control_port: Annotated[
         Port, Meta(description="the port of labels, metrics and administration; 0 takes a free one")
     ] = 8081
+    control_names: Annotated[
+        tuple[Text, ...],
+        Meta(
+            description="names by which the control port is called, beside addresses and the name"
+            " of the machine; by another one nothing can be changed",
+            extra={**_ADVANCED, "allowed": 'a list of text, as in ["ml.example.org"]'},
+        ),
+    ] = ()
     grpc: Annotated[bool, Meta(description="whether predictions are answered over gRPC too")] = True
     grpc_port: Annotated[
         Port, Meta(description="the port of the predictions over gRPC; 0 takes a free one")
@@ -422,6 +435,10 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="write versions and promotions as git tags, in the form of GTO"),
     ] = False
+    audit_days: Annotated[
+        Annotated[int, Meta(ge=1, le=36_500)],
+        Meta(description="days for which the audit log keeps its lines", extra=_ADVANCED),
+    ] = 183
     pull_limit_bytes: Annotated[
         Count,
         Meta(
@@ -457,3 +474,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     alerts: AlertSettings = AlertSettings()
     retrain: RetrainSettings = RetrainSettings()
     store: StoreSettings = StoreSettings()
+    sign: SignSettings = SignSettings()
+    trust: TrustSettings = TrustSettings()

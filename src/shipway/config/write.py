@@ -15,6 +15,7 @@ from tomlkit.items import AoT, Table
 from shipway.config.schema import REPEATED, SECTIONS, Entry, keys_of, section_meaning, toml_text
 from shipway.config.secrets import SECRETS
 from shipway.config.settings import COST_TASKS, Settings
+from shipway.config.trust import TrustSettings
 from shipway.domain.metrics import Task
 
 _HEAD = (
@@ -57,6 +58,22 @@ def settings_without_secrets(text: str) -> str:
             del document[section][key]
             found = True
     return tomlkit.dumps(document) if found else text
+
+
+def settings_for_server(text: str, trust: TrustSettings) -> str:
+    """The *text* of a shipway.toml, well-formed, for a server that signs nothing.
+
+    Of whom it believes, it says what *trust* says.
+    """
+    document = tomlkit.parse(text)
+    said = _differing("trust", trust)
+    if not said and not {"sign", "trust"} & document.keys():
+        return text
+    for section in ("sign", "trust"):
+        document.pop(section, None)
+    if said:
+        document["trust"] = msgspec.to_builtins(said)
+    return tomlkit.dumps(document)
 
 
 def _said(section: str, settings: Settings) -> dict[str, Any]:
@@ -144,6 +161,8 @@ def _offer(entry: Entry, block: str) -> str:
 
 
 _EXAMPLES = {
+    "sign.key": '"file:signing-key.pem"',
+    "trust.identities": '["* = key:..."]',
     "model.threshold": "0.5",
     "baseline.kind": '"best-constant"',
     "auth.issuer": '"https://login.example.org"',

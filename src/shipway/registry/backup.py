@@ -27,10 +27,12 @@ from shipway.domain.digests import canonical_json, digest_of
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import replacing, storing
 from shipway.errors import ConflictError, DigestMismatch, IntegrityError
+from shipway.registry.audited import tell
 from shipway.registry.needs import Needs
 from shipway.registry.oci import hex_of
 from shipway.registry.ports import BlobStore
 from shipway.registry.registry import Registry
+from shipway.security.audit import Entry
 
 HEADER, RECORDS, BLOBS, FILES, END = (
     "shipway-backup.json",
@@ -107,6 +109,8 @@ def back_up(
             _add(archive, END, msgspec.json.encode(end))
         file.flush()
         size = file.tell()
+    detail = {"versions": end.versions, "contents": end.contents}
+    tell(registry.trail, Entry(what="store.backup", detail=detail))
     return BackedUp(versions=end.versions, blobs=blobs, files=end.files, size_bytes=size)
 
 

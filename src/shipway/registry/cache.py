@@ -12,12 +12,15 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Set
+from contextlib import suppress
 from pathlib import Path
 
 from shipway.domain.names import new_id
 from shipway.durable import locked, private_folder, storing, write_new
 from shipway.errors import DigestMismatch, IntegrityError, Problem
+from shipway.registry import kept_signatures
 from shipway.registry.entries import path_problems
+from shipway.registry.kept_signatures import KeptSignatures
 from shipway.registry.oci import hex_of
 from shipway.registry.ports import BlobStore
 from shipway.registry.records import FileEntry, Version
@@ -28,11 +31,15 @@ _BLOCKED = "restore the blob or publish again; the version stays blocked until t
 
 
 class VersionCache:
-    """The folders in *folder*, filled from *blobs*; without these there is what there is."""
+    """The folders in *folder*, filled from *blobs*; without these there is what there is.
+
+    ``signatures`` are those of the versions, as they were last read.
+    """
 
     def __init__(self, folder: Path, blobs: BlobStore | None = None) -> None:
         self._folder = folder
         self._blobs = blobs
+        self.signatures = KeptSignatures(folder)
 
     def open_files(self, version: Version) -> dict[str, Path]:
         """The files of *version* on disk, by their path in the manifest, each verified just now.
@@ -69,14 +76,16 @@ class VersionCache:
         *wanted* is asked after the copies were listed, so that one made meanwhile is not lost.
         A process that has such a copy open reads on.
         """
-        if not self._folder.is_dir():
-            return 0
+        with storing(self._folder):
+            if not self._folder.is_dir():
+                return 0
         with storing(self._folder), locked(self._folder / "lock"):
             copies = [path for path in self._folder.iterdir() if path.is_dir()]
             kept = {hex_of(digest) for digest in wanted()}
             others = [path for path in copies if path.name not in kept]
             for path in others:
                 _remove(path)
+            kept_signatures.drop_others(self._folder, kept)
         return len(others)
 
     def _fill(self, target: Path, version: Version, blobs: BlobStore) -> None:
@@ -127,7 +136,8 @@ def _intact(target: Path, entries: tuple[FileEntry, ...]) -> bool:
     except OSError:
         return False
     finally:
-        os.close(root)
+        with suppress(OSError):
+            os.close(root)
 
 
 def _listing(target: Path) -> set[str]:

@@ -8,12 +8,16 @@ that are there are needed; so a running server, which holds only such, never mis
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from shipway.domain.progress import SILENT, Progress
+from shipway.registry.audited import tell, telling
+from shipway.registry.ports import BlobLedger
 from shipway.registry.registry import Registry
+from shipway.security.audit import Entry
 
 GRACE = timedelta(days=7)
 _AT_A_TIME = 64  # blobs removed in one transaction: nobody waits longer than that to publish
@@ -60,11 +64,13 @@ def collect(
     def remove(digest: str) -> None:
         freed[digest] = blobs.remove(digest)
 
-    if not dry_run:
-        with progress.start("Removing", len(due), "blobs") as task:
-            for at in range(0, len(due), _AT_A_TIME):
-                store.ledger.sweep(due[at : at + _AT_A_TIME], remove)
-                task.advance(len(due[at : at + _AT_A_TIME]))
+    if not dry_run and due:
+        try:
+            with telling(registry.trail, "store.collect"):
+                _remove(store.ledger, due, remove, progress)
+        finally:
+            detail = {"blobs": len(freed), "freed_bytes": sum(freed.values())}
+            tell(registry.trail, Entry(what="store.collect", detail=detail))
     waiting = [since for digest, since in noted.items() if digest not in due]
     return Collected(
         kept=len(kept) - len(freed),
@@ -75,6 +81,15 @@ def collect(
         copies=0 if dry_run else cache.drop_others(lambda: _digests(registry)),
         dry_run=dry_run,
     )
+
+
+def _remove(
+    ledger: BlobLedger, due: Sequence[str], remove: Callable[[str], None], progress: Progress
+) -> None:
+    with progress.start("Removing", len(due), "blobs") as task:
+        for at in range(0, len(due), _AT_A_TIME):
+            ledger.sweep(due[at : at + _AT_A_TIME], remove)
+            task.advance(len(due[at : at + _AT_A_TIME]))
 
 
 def _digests(registry: Registry) -> set[str]:

@@ -15,7 +15,9 @@ from sqlalchemy import Connection
 
 from shipway.errors import StoreError
 from shipway.registry.addresses import IN_FOLDER, Addresses
+from shipway.registry.audited import AuditedMetadata
 from shipway.registry.cache import VersionCache
+from shipway.registry.copies import CachedVersions
 from shipway.registry.local_blobs import LocalBlobs
 from shipway.registry.object_blobs import ObjectBlobs
 from shipway.registry.registry import Registry
@@ -24,16 +26,22 @@ from shipway.registry.sql.postgres import PostgresDatabase
 from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
+from shipway.registry.trail import NoTrail, Trail
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 METADATA_FILE = "metadata.sqlite3"
 BLOBS_FOLDER = "blobs"
 CACHE_FOLDER = "cache"
+AUDIT_FOLDER = "audit"
 
 
-def open_current(home: Path, addresses: Addresses = IN_FOLDER) -> Registry:
+def open_current(
+    home: Path, addresses: Addresses = IN_FOLDER, *, trust: TrustPolicy | None = None
+) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    Raises :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
+    *trust* says who must have signed what is opened. Raises
+    :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
     release; :func:`~shipway.registry.opening.open_registry` brings up an older one. One whose
     records are at an address is not asked before its first use, and raises then.
     """
@@ -55,7 +63,7 @@ def open_current(home: Path, addresses: Addresses = IN_FOLDER) -> Registry:
         else:
             with database.reading() as connection:
                 check(connection)
-        registry = registry_on(database, home, addresses)
+        registry = registry_on(database, home, addresses, trust=trust)
         opened.pop_all()
     return registry
 
@@ -72,16 +80,28 @@ def blobs_of(home: Path, addresses: Addresses) -> LocalBlobs | ObjectBlobs:
     return ObjectBlobs(addresses.blobs) if addresses.blobs else LocalBlobs(home / BLOBS_FOLDER)
 
 
-def cache_of(home: Path) -> VersionCache:
-    """The versions that lie in the store folder *home*, verified, whatever else is away."""
-    return VersionCache(home / CACHE_FOLDER)
+def cached_versions(home: Path, trust: TrustPolicy) -> CachedVersions:
+    """The versions that lie in the store folder *home*, whatever else is away."""
+    return CachedVersions(VersionCache(home / CACHE_FOLDER), trust)
 
 
-def registry_on(database: Database, home: Path, addresses: Addresses) -> Registry:
-    """The registry of the store folder *home* over its *database*, which it will close."""
+def registry_on(
+    database: Database,
+    home: Path,
+    addresses: Addresses,
+    *,
+    audited: bool = True,
+    trust: TrustPolicy | None = None,
+) -> Registry:
+    """The registry of the store folder *home* over its *database*, which it will close.
+
+    What is changed through it is told to the audit log of the folder, if *audited*.
+    """
     blobs = blobs_of(home, addresses)
     cache = VersionCache(home / CACHE_FOLDER, blobs)
-    return Registry(SqlMetadata(database), blobs, cache)
+    records = SqlMetadata(database)
+    trail = Trail(home / AUDIT_FOLDER, records.audit) if audited else NoTrail()
+    return Registry(AuditedMetadata(records, trail), blobs, cache, trail, trust or DEFAULT_TRUST)
 
 
 class _CheckedAtFirst:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from shipway.registry.audited import telling
 from shipway.registry.records import VersionChange
 from shipway.registry.refusals import was_live
 from shipway.registry.registry import Registry
@@ -26,8 +27,21 @@ def delete_version(
     version back. Raises ConflictError for a version that is or was live, because it is part of
     the history, and NotFoundError for no such version.
     """
+    with telling(registry.trail, "version.delete", f"{model}@{number}", dry_run=dry_run):
+        return _delete(registry, model, number, by=by, reason=reason, now=now, dry_run=dry_run)
+
+
+def _delete(
+    registry: Registry,
+    model: str,
+    number: int,
+    *,
+    by: str,
+    reason: str,
+    now: datetime,
+    dry_run: bool,
+) -> VersionChange:
     version = registry.version(model, number)
-    log = registry.stores[0].deletions
     change = VersionChange(
         model=model, number=number, sequence=0, action="delete", at=now, by=by, reason=reason
     )
@@ -38,10 +52,9 @@ def delete_version(
         if any(move.model == model and number in (move.live, move.before) for move in moves):
             raise was_live(version.ref)
         return change
-    if not log.delete(change):
+    kept = registry.stores[0].deletions.delete(change)
+    if kept is None:
         registry.version(model, number)  # it may have been deleted since
         raise was_live(version.ref)
     registry.refresh_index()
-    # Its publisher may have brought it back already; that it was deleted is told all the same.
-    mine = [each for each in log.list(model) if (each.number, each.action) == (number, "delete")]
-    return mine[-1]
+    return kept

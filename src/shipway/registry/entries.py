@@ -24,6 +24,9 @@ _MEDIA_TYPES: Mapping[str, str] = MappingProxyType(
         ".yaml": "application/yaml",
     }
 )
+MANIFEST_NAME = "shipway-manifest.json"
+"""What the manifest is called where it lies beside the files, as it does for a signature."""
+
 _LONGEST_PART_BYTES = 255
 _LONGEST_PATH_LENGTH = 1024
 
@@ -59,6 +62,7 @@ def path_fault(path: str) -> str:
         "a part of it is the name of a device of Windows": any(map(is_device, parts)),
         "it is not in Unicode's composed form (NFC)": not unicodedata.is_normalized("NFC", path),
         f"a part of it is longer than {_LONGEST_PART_BYTES} bytes": longest > _LONGEST_PART_BYTES,
+        "it is what the manifest is called": path.casefold() == MANIFEST_NAME,
         f"it is longer than {_LONGEST_PATH_LENGTH} characters": len(path) > _LONGEST_PATH_LENGTH,
     }
     return next((fault for fault, found in faults.items() if found), "")

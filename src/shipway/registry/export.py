@@ -8,6 +8,7 @@ from pathlib import Path
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Version
 from shipway.registry.registry import Registry
+from shipway.security.acting import Actor, acting
 
 
 def export_version(
@@ -19,10 +20,14 @@ def export_version(
     that it came from. Raises :class:`~shipway.errors.ConflictError` if there is a store already.
     """
     files = {path: file.read_bytes() for path, file in registry.open_files(version).items()}
-    with open_registry(home) as exported:
+    with open_registry(home, audited=False) as exported, acting(Actor(id=f"user:{by}")):
         copy = exported.publish(
             version.manifest, files, by=version.created_by, now=now, number=version.number
         )
+        for record in registry.signing.records(version):
+            exported.signing.add(
+                copy, registry.signing.stored(record), by=record.created_by, now=record.created_at
+            )
         exported.move_endpoint(
             copy.model,
             model=copy.model,

@@ -18,6 +18,7 @@ from shipway.registry.current import METADATA_FILE, blobs_of, database_of
 from shipway.registry.needs import Needs
 from shipway.registry.oci import index_bytes
 from shipway.registry.ports import BlobStore
+from shipway.registry.signing import listed_images
 from shipway.registry.sql.schema import HEAD, newer_store, schema_of
 from shipway.registry.sql.sqlite import has_wal_race, quick_check
 from shipway.registry.sql.store import SqlMetadata
@@ -126,7 +127,7 @@ def _record_findings(home: Path, addresses: Addresses, *, thorough: bool) -> Ite
             return
         blobs = blobs_of(home, addresses)
         yield from _blob_findings(store, blobs, thorough=thorough)
-        if blobs.read_index() != index_bytes(store.versions.images()):
+        if blobs.read_index() != index_bytes(listed_images(store)):
             message = f"the index.json of {blobs.where} does not list every version"
             step = "the next publish writes it anew"
             yield _found(Level.WARNING, "store.index-stale", message, step)
@@ -144,6 +145,11 @@ def _blob_findings(store: SqlMetadata, blobs: BlobStore, *, thorough: bool) -> I
                 if fault := _blob_fault(blobs, digest, thorough=thorough):
                     message = f"{version.ref}: {path} {fault}"
                     step = f"publish the same files again, or {_BACKUP}"
+                    yield _found(Level.ERROR, "store.blob-damaged", message, step)
+            for signature in store.signatures.list(model, version.number):
+                if fault := _blob_fault(blobs, signature.digest, thorough=thorough):
+                    message = f"{version.ref}: the signature by {signature.identity} {fault}"
+                    step = f"sign it again, or {_BACKUP}"
                     yield _found(Level.ERROR, "store.blob-damaged", message, step)
     verb = "hashed" if thorough else "looked for"
     message = f"the files of {count} versions were {verb}"

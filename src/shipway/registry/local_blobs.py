@@ -6,6 +6,7 @@ its name is whole. ``index.json`` is a view: it is made from the records, never 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -20,6 +21,7 @@ from shipway.durable import (
     locked,
     private_folder,
     replace_file,
+    store_error,
     storing,
     sync_folder,
     write_new,
@@ -28,6 +30,9 @@ from shipway.errors import IntegrityError
 from shipway.registry.oci import LAYOUT, Descriptor, hex_of, index_bytes
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_NOW = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""What says nothing of the blob itself, only that it cannot be had."""
+
 _LEFTOVER_AGE_S = 24 * 3600.0
 _INDEX_WAIT_S = 10.0
 _HEX_LENGTH = 64
@@ -77,6 +82,8 @@ class LocalBlobs:
         try:
             descriptor = os.open(path, _READ)
         except OSError as error:
+            if error.errno in _NOT_NOW:
+                raise store_error(path, error) from error
             raise _unusable(digest, error.strerror or str(error)) from error
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
@@ -143,16 +150,16 @@ class LocalBlobs:
 
 
 def _holds(path: Path, content: bytes) -> bool:
-    """Whether *path* is a regular file with exactly *content*."""
+    """Whether *path* is a regular file with exactly *content*; what cannot be read is not."""
     try:
         descriptor = os.open(path, _READ)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or status.st_size != len(content):
+                return False
+            return file.read() == content
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size != len(content):
-            return False
-        return file.read() == content
 
 
 def _unusable(digest: str, why: str) -> IntegrityError:

@@ -7,9 +7,12 @@ from typing import Any
 
 import msgspec
 
+from shipway.domain.digests import digest_of
+from shipway.registry.oci import NOTHING
+
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}", re.ASCII)
 _LINE = msgspec.json.Decoder(tuple[str, dict[str, Any]])
-_OF_INTEREST = (b'["versions"', b'["version_changes"')
+_OF_INTEREST = (b'["versions"', b'["version_changes"', b'["signatures"')
 
 
 class Needs:
@@ -41,6 +44,10 @@ class Needs:
             files = msgspec.json.decode(row["manifest"])["files"]
             own = {str(entry["digest"]) for entry in files}
             self.versions[key] = own | {str(row["digest"]), str(row["image_digest"])}
+        elif table == "signatures":
+            own = {str(row["digest"]), str(row["image_digest"]), digest_of(NOTHING)}
+            self.mentioned |= own
+            self.versions.get(key, self._deleted.get(key, set())).update(own)
         elif row["action"] == "delete":
             self._deleted[key] = self.versions.pop(key, set())
         else:

@@ -22,6 +22,10 @@ IMAGE_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 VERSION_TYPE = "application/vnd.shipway.version.v1+json"
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+NOTHING = b"{}"
+"""The content of the config of a manifest that needs none (OCI image-spec 1.1)."""
+
+_NOTHING_TYPE = "application/vnd.oci.empty.v1+json"
 _TITLE = "org.opencontainers.image.title"
 _REF_NAME = "org.opencontainers.image.ref.name"
 _CREATED = "org.opencontainers.image.created"
@@ -46,6 +50,17 @@ class Image(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     artifact_type: str = VERSION_TYPE
     config: Descriptor
     layers: tuple[Descriptor, ...]
+
+
+class Referrer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The image manifest of something said about another image, its ``subject``."""
+
+    schema_version: int = 2
+    media_type: str = IMAGE_TYPE
+    artifact_type: str
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    subject: Descriptor
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -85,6 +100,19 @@ def image_bytes(manifest: Manifest, content: bytes) -> bytes:
         for entry in manifest.files
     )
     return canonical_json(Image(config=config, layers=layers))
+
+
+def referrer_bytes(subject: Descriptor, layer: Descriptor) -> bytes:
+    """The image manifest by which *layer* is found from the image *subject* that it is about."""
+    nothing = Descriptor(media_type=_NOTHING_TYPE, digest=digest_of(NOTHING), size=len(NOTHING))
+    return canonical_json(
+        Referrer(
+            artifact_type=layer.media_type,
+            config=nothing,
+            layers=(layer,),
+            subject=msgspec.structs.replace(subject, annotations={}),
+        )
+    )
 
 
 def image_descriptor(content: bytes) -> Descriptor:

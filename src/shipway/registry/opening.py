@@ -11,15 +11,25 @@ from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import METADATA_FILE, database_of, registry_on
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
+from shipway.security.trust import TrustPolicy
 
 
-def open_registry(home: Path, addresses: Addresses = IN_FOLDER, *, create: bool = True) -> Registry:
+def open_registry(
+    home: Path,
+    addresses: Addresses = IN_FOLDER,
+    *,
+    create: bool = True,
+    audited: bool = True,
+    trust: TrustPolicy | None = None,
+) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
     *addresses* say which parts of it are elsewhere. Without *create*, a folder that holds no
-    store is a NotFoundError and stays as it is. Raises :class:`~shipway.errors.StoreError` if
-    the store cannot be opened or is of a newer release, :class:`~shipway.errors.StoreUnavailable`
-    if a database elsewhere does not answer now.
+    store is a NotFoundError and stays as it is. Without *audited* no audit log is kept, as of a
+    store that is made to be given away. *trust* says who must have signed what is opened.
+
+    Raises :class:`~shipway.errors.StoreError` if the store cannot be opened or is of a newer
+    release, :class:`~shipway.errors.StoreUnavailable` if a database elsewhere does not answer now.
     """
     home = home.absolute()
     database_file = home / METADATA_FILE
@@ -35,7 +45,7 @@ def open_registry(home: Path, addresses: Addresses = IN_FOLDER, *, create: bool 
         database = database_of(home, addresses)
         opened.callback(database.close)
         migrate(database, where=addresses.told.records or str(database_file))
-        registry = registry_on(database, home, addresses)
+        registry = registry_on(database, home, addresses, audited=audited, trust=trust)
         if not addresses.blobs:
             registry.refresh_index()
         opened.pop_all()

@@ -15,9 +15,11 @@ from shipway.registry.records import (
     EndpointChange,
     EvidenceRecord,
     Manifest,
+    SignatureRecord,
     Version,
     VersionChange,
 )
+from shipway.security.audit import Head, Noted
 from shipway.security.keys import KeyRecord
 
 
@@ -96,13 +98,29 @@ class VersionLog(Protocol):
         """The image of every version, by model and number."""
 
 
+class SignatureLog(Protocol):
+    """Who signed which version, for ever."""
+
+    def append(self, record: SignatureRecord, *, image: Descriptor) -> SignatureRecord:
+        """Keep *record*, or give it as it was kept before; its ``digest`` tells it from others.
+
+        *image* is the manifest by which tools for images find the signature.
+        """
+
+    def list(self, model: str, number: int) -> tuple[SignatureRecord, ...]:
+        """The signatures of one version, oldest first."""
+
+    def images(self) -> tuple[Descriptor, ...]:
+        """The image of every signature, by model, number and digest."""
+
+
 class DeletionLog(Protocol):
     """Which versions were deleted, and which of them were brought back, for ever."""
 
-    def delete(self, change: VersionChange) -> bool:
-        """Delete a version that is there and never was live; whether that was so.
+    def delete(self, change: VersionChange) -> VersionChange | None:
+        """Delete a version that is there and never was live; None if that is not so.
 
-        Whatever ``sequence`` *change* has, it is kept under the next.
+        Whatever ``sequence`` *change* has, it is kept, and given back, under the next.
         """
 
     def list(self, model: str) -> tuple[VersionChange, ...]:
@@ -185,12 +203,39 @@ class KeyLog(Protocol):
         """All keys, oldest first."""
 
 
+WriteLines = Callable[[Head | None, Sequence[Noted]], Head | None]
+"""Writes lines for what was noted, after the log's newest as the records know it: the new newest.
+
+None says that there was nothing to write.
+"""
+
+
+class AuditRecords(Protocol):
+    """What the audit log needs of the records: each change noted with it, and the log's end.
+
+    Every change of this store is noted in the transaction that makes it.
+    """
+
+    def settle(self, chain: str, write: WriteLines) -> None:
+        """Have *write* write what was noted to the log *chain*, then forget it and keep the end.
+
+        One at a time, whoever asks. What *write* raises leaves everything noted.
+        """
+
+    def heads(self) -> tuple[Head, ...]:
+        """The newest line of every log, by its name."""
+
+
 class MetadataStore(Protocol):
     """The records of one registry: what it acknowledges, a killed process or machine keeps."""
 
     @property
     def versions(self) -> VersionLog:
         """The versions."""
+
+    @property
+    def signatures(self) -> SignatureLog:
+        """Who signed them."""
 
     @property
     def deletions(self) -> DeletionLog:
@@ -211,6 +256,10 @@ class MetadataStore(Protocol):
     @property
     def keys(self) -> KeyLog:
         """The API keys."""
+
+    @property
+    def audit(self) -> AuditRecords:
+        """What is noted for the audit log."""
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""

@@ -126,6 +126,23 @@ class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class SignatureRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A signature of a version: ``digest`` is of the bundle, whose blob it names.
+
+    ``identity`` is whom the bundle was signed by, ``public_key`` the PEM of the key where the
+    bundle does not hold it; the key is believed by its fingerprint, not because it stands here.
+    """
+
+    model: str
+    number: int
+    identity: str
+    public_key: str
+    digest: str
+    size_bytes: int
+    created_at: datetime
+    created_by: str
+
+
 class EvidenceRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Something judged about a version: ``kind`` is ``gate`` now; ``body`` is the JSON of it."""
 

@@ -19,6 +19,7 @@ import msgspec
 from shipway.domain.digests import digest_of
 from shipway.domain.names import check_name
 from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
+from shipway.registry.audited import telling
 from shipway.registry.cache import VersionCache
 from shipway.registry.entries import content_problems, path_problems
 from shipway.registry.history import Action, deletions, live_before
@@ -34,19 +35,37 @@ from shipway.registry.records import (
     Version,
 )
 from shipway.registry.refusals import deleted, moved, no_model, no_version
+from shipway.registry.signing import Signing, listed_images
+from shipway.registry.trail import AuditTrail
+from shipway.security.audit import Head
 from shipway.security.keys import KeyRecord
+from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
 _REFERENCE = "write a version as 'flight-delay@3', '3' or 'latest'"
 
 
 class Registry:
-    """Versions, evidence, endpoints and keys of one store. Usable from several threads."""
+    """Versions, evidence, endpoints and keys of one store. Usable from several threads.
 
-    def __init__(self, store: MetadataStore, blobs: BlobStore, cache: VersionCache) -> None:
+    ``signing`` is who signed its versions, and who of them is believed; ``trail`` is its audit log.
+    """
+
+    def __init__(
+        self,
+        store: MetadataStore,
+        blobs: BlobStore,
+        cache: VersionCache,
+        trail: AuditTrail,
+        trust: TrustPolicy = DEFAULT_TRUST,
+    ) -> None:
         self._store = store
         self._blobs = blobs
         self._cache = cache
+        self.trail = trail
+        self.signing = Signing(
+            store, blobs, cache.signatures, trust, refresh_index=self.refresh_index
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -153,9 +172,15 @@ class Registry:
     def open_files(self, version: Version) -> dict[str, Path]:
         """The files of *version* on disk by their path in the manifest, verified just now.
 
-        Raises :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
+        Raises :class:`~shipway.errors.NotBelieved` when the policy does not believe who signed
+        it, and :class:`~shipway.errors.DigestMismatch`, naming version and file, when stored
         bytes differ; a cached copy alone that is damaged is mended from the blobs.
         """
+        self.signing.believe(version)
+        return self._cache.open_files(version)
+
+    def verified_files(self, version: Version) -> dict[str, Path]:
+        """The same, whoever signed it: to be signed or shown, and never to be loaded."""
         return self._cache.open_files(version)
 
     def refresh_index(self) -> None:
@@ -165,7 +190,7 @@ class Registry:
         opening writes it anew, and ``store_health`` tells of it meanwhile.
         """
         with suppress(StoreError):
-            self._blobs.write_index(self._store.versions.images)
+            self._blobs.write_index(lambda: listed_images(self._store))
 
     # Evidence
 
@@ -295,10 +320,17 @@ class Registry:
         """The key *key_id*, from now on refused; one revoked before keeps its time."""
         revoked = self._store.keys.revoke(key_id, now)
         if revoked is None:
-            raise NotFoundError(
-                f"there is no key {key_id!r}", next_step="list them with `shipway keys list`"
-            )
+            with telling(self.trail, "key.revoke", key_id):
+                raise NotFoundError(
+                    f"there is no key {key_id!r}", next_step="list them with `shipway keys list`"
+                )
         return revoked
+
+    # Audit
+
+    def audit_heads(self) -> tuple[Head, ...]:
+        """The newest line of each audit log that tells of this store, as the records know it."""
+        return self._store.audit.heads()
 
     def _check_evidence(self, record_id: int, model: str, number: int) -> None:
         record = self._store.evidence.get(record_id)

@@ -18,6 +18,7 @@ import msgspec
 from shipway.domain.digests import digest_of
 from shipway.domain.names import new_id
 from shipway.domain.progress import SILENT, Progress
+from shipway.domain.times import iso
 from shipway.durable import private_folder, storing, sync_folder, write_new
 from shipway.errors import ConflictError, IntegrityError, StoreError, UsageError
 from shipway.registry.addresses import IN_FOLDER, Addresses
@@ -29,6 +30,7 @@ from shipway.registry.opening import open_registry
 from shipway.registry.ports import BlobStore
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.dump import load, refuse_used
+from shipway.security.audit import Entry
 
 _BATCH_BYTES = 64 << 20
 _SMALL_BYTES = 1 << 20
@@ -63,7 +65,7 @@ def restore(
             if addresses.records:
                 return _restore_elsewhere(source, fresh, home, addresses, progress)
             restored = _restore(source, fresh, addresses, progress=progress)
-            _complete(fresh, addresses)
+            _complete(fresh, addresses, restored)
             _place(fresh, home)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
@@ -72,7 +74,9 @@ def restore(
 
 def refuse_restoring(home: Path, addresses: Addresses = IN_FOLDER) -> None:
     """Raise ConflictError if a store cannot be made in *home* and at *addresses*: one is there."""
-    if home.is_symlink() or (home.exists() and (not home.is_dir() or any(home.iterdir()))):
+    with storing(home):
+        taken = home.is_symlink() or (home.exists() and (not home.is_dir() or any(home.iterdir())))
+    if taken:
         raise ConflictError(
             f"{home} is there already and is not empty; nothing was restored",
             next_step="restore into a new folder, then set SHIPWAY_HOME to it",
@@ -97,7 +101,7 @@ def _restore_elsewhere(
             shutil.rmtree(home, ignore_errors=True)
         raise
     with suppress(StoreError):  # the next publish writes the index
-        _complete(home, addresses)
+        _complete(home, addresses, restored)
     return restored
 
 
@@ -112,8 +116,13 @@ def _has_no_record(home: Path, addresses: Addresses) -> bool:
 
 
 def _place(fresh: Path, home: Path) -> None:
+    """Give *fresh* the name *home*, durably; if that cannot be, *home* is not there."""
     fresh.rename(home)
-    sync_folder(home.parent)
+    try:
+        sync_folder(home.parent)
+    except OSError:
+        home.rename(fresh)
+        raise
 
 
 def _restore(
@@ -136,10 +145,12 @@ def _restore(
         )
 
 
-def _complete(home: Path, addresses: Addresses) -> None:
-    """Write the index, and show that the store opens."""
+def _complete(home: Path, addresses: Addresses, restored: Restored) -> None:
+    """Write the index, show that the store opens, and tell its audit log what it is made of."""
     with open_registry(home, addresses) as registry:
         registry.refresh_index()
+        detail = {"of": iso(restored.header.created_at), "versions": restored.versions}
+        registry.trail.record(Entry(what="store.restore", detail=detail))
 
 
 def restore_into(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from shipway.errors import GateRefused, Problem, UsageError
+from shipway.errors import GateRefused, NotAuthorised, Problem, UsageError
 from shipway.evidence.verdict import Judgement, Verdict
 
 
@@ -47,6 +47,20 @@ def check_promotion(
             for one in in_the_way
         ],
     )
+
+
+def check_two_person(ref: str, author: str, approver: Collection[str]) -> None:
+    """Return if who is called by the names *approver* is not the *author* of the version *ref*.
+
+    Raises :class:`~shipway.errors.NotAuthorised`; nothing overrules it, not even force.
+
+    >>> check_two_person("late@3", "anna", {"ben", "user:ben"})
+    """
+    if author in approver:
+        raise NotAuthorised(
+            f"{ref} was published by {author}, and it takes a second person to let it answer",
+            next_step="ask somebody else to promote it; --force does not change this",
+        )
 
 
 def retrain_wanted(judgements: Iterable[Judgement], when: Sequence[str]) -> tuple[str, ...]:

@@ -11,9 +11,10 @@ import msgspec
 from shipway.domain.objectives import Reference
 from shipway.errors import ConflictError, GateRefused, NotFoundError, UsageError
 from shipway.evidence.verdict import Judgement, Verdict
+from shipway.registry.audited import telling
 from shipway.registry.records import EndpointState, EvidenceRecord, Version
 from shipway.registry.registry import Registry
-from shipway.rollout.decide import check_promotion
+from shipway.rollout.decide import check_promotion, check_two_person
 
 Prove = Callable[[Version], None]
 """Loads a version and lets it answer once; raises if it cannot, and then nothing changes."""
@@ -21,13 +22,19 @@ Prove = Callable[[Version], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Who wants an endpoint changed, why, and as of which sequence (None: whatever it is now)."""
+    """Who wants an endpoint changed, why, and as of which sequence (None: whatever it is now).
+
+    ``names`` are all by which who asks is known, ``by`` is how the history calls him; they count
+    where *two_person* says that nobody approves what he has made himself.
+    """
 
     endpoint: str
     by: str
     now: datetime
     reason: str = ""
     expected: int | None = None
+    names: frozenset[str] = frozenset()
+    two_person: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +60,24 @@ def promote(
     """Route the endpoint to *chosen*, as its newest gate allows or as *force* with a reason says.
 
     Raises :class:`~shipway.errors.GateRefused` without a passed gate, or with one that was
-    passed against a version that is no longer live; what *prove* raises; and
+    passed against a version that is no longer live; :class:`~shipway.errors.NotAuthorised` where
+    it takes two and who asks has made the version; what *prove* raises; and
     :class:`~shipway.errors.ConflictError` when somebody else changed the endpoint first.
     """
+    with telling(registry.trail, "endpoint.promote", order.endpoint, dry_run=dry_run):
+        _check_two(order, chosen)
+        return _promote(registry, chosen, order, prove=prove, force=force, dry_run=dry_run)
+
+
+def _promote(
+    registry: Registry,
+    chosen: Version,
+    order: Order,
+    *,
+    prove: Prove,
+    force: bool,
+    dry_run: bool,
+) -> Switch:
     state = _state(registry, chosen.model, order)
     gated = latest_gate(registry, chosen)
     verdict = Verdict(gated.verdict) if gated else None
@@ -96,7 +118,27 @@ def rollback(
     no permission.
 
     Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to.
+    Raises :class:`~shipway.errors.NotFoundError` when there is nothing to go back to, and
+    :class:`~shipway.errors.NotAuthorised` where it takes two and *to*, which was never live there,
+    is of who asks.
     """
+    with telling(registry.trail, "endpoint.rollback", order.endpoint, dry_run=dry_run):
+        if to is not None and order.two_person:
+            lives = {change.live for change in registry.history(order.endpoint)}
+            if to.number not in lives:
+                _check_two(order, to)
+        return _rollback(registry, model, order, prove=prove, to=to, dry_run=dry_run)
+
+
+def _rollback(
+    registry: Registry,
+    model: str,
+    order: Order,
+    *,
+    prove: Prove,
+    to: Version | None,
+    dry_run: bool,
+) -> Switch:
     state = _state(registry, model, order)  # before the target: a change in between is a conflict
     if not state.sequence:
         raise NotFoundError(
@@ -123,6 +165,11 @@ def latest_gate(registry: Registry, version: Version) -> EvidenceRecord | None:
     records = registry.evidence(version.model, version.number)
     gates = [record for record in records if record.kind == "gate"]
     return max(gates, key=lambda record: record.id, default=None)
+
+
+def _check_two(order: Order, chosen: Version) -> None:
+    if order.two_person:
+        check_two_person(chosen.ref, chosen.created_by, order.names | {order.by})
 
 
 def _check_opponent(chosen: Version, gated: EvidenceRecord, state: EndpointState) -> None:

@@ -20,6 +20,8 @@ from types import MappingProxyType
 from shipway.errors import ModelFileError
 
 _HEAD_BYTES = 512
+_ZIP = b"PK\x03\x04"
+_UBJSON = b"{L\x00\x00\x00\x00"
 
 
 class Format(StrEnum):
@@ -109,6 +111,23 @@ def read_model_file(path: Path) -> tuple[bytes, Format]:
     return data, detect(data, path.name)
 
 
+def check_declared(path: Path, declared: Format) -> None:
+    """Return if the file at *path* is *declared*, by its bytes and by its name.
+
+    A file of another format is nobody's to open: no other loader is tried. Raises
+    :class:`~shipway.errors.ModelFileError`.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        whole = head.startswith((_ZIP, b"{")) and not head.startswith(_UBJSON)
+        found = detect(head + file.read() if whole else head, path.name)
+    if found is not declared:
+        raise ModelFileError(
+            f"{path.name!r} is declared as {declared}, but its bytes are {found}",
+            next_step="pack the model again; this file is not the one that was packed",
+        )
+
+
 def detect(data: bytes, name: str) -> Format:
     """The format of *data*, which comes from a file called *name*.
 
@@ -142,11 +161,11 @@ def _by_content(data: bytes, name: str) -> Format | None:
     for magic, what, remedy in _FOREIGN:
         if head.startswith(magic):
             raise ModelFileError(f"{name!r} is {what}", next_step=f"{remedy}; {_TAKEN}")
-    if head.startswith(b"PK\x03\x04"):
+    if head.startswith(_ZIP):
         return _by_members(data, name)
     if head.startswith(b"tree\n"):
         return Format.LIGHTGBM
-    if head.startswith(b"{L\x00\x00\x00\x00") or _is_xgboost_json(data):
+    if head.startswith(_UBJSON) or _is_xgboost_json(data):
         return Format.XGBOOST
     if _is_pickle(head) or _is_compressed_pickle(data):
         return Format.PICKLE
@@ -175,6 +194,11 @@ def _by_members(data: bytes, name: str) -> Format | None:
 def _is_xgboost_json(data: bytes) -> bool:
     text = data[:_HEAD_BYTES].lstrip()
     return text.startswith(b"{") and b'"learner"' in data
+
+
+def holds_pickle(data: bytes) -> bool:
+    """Whether *data* is a pickle, as it is or compressed as joblib does."""
+    return _is_pickle(data[:_HEAD_BYTES]) or _is_compressed_pickle(data)
 
 
 def _is_pickle(head: bytes) -> bool:

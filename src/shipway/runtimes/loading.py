@@ -6,13 +6,24 @@ import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 from shipway.domain.model import ModelSpec
 from shipway.errors import MissingPackage, ModelFileError
+from shipway.runtimes.detection import Format, check_declared
 from shipway.runtimes.port import DEFAULT_LIMITS, Loader, Model, ProcessLimits
 
 ENTRY_POINTS = "shipway.runtimes"
+_DECLARED: Mapping[str, Format] = MappingProxyType(
+    {
+        "onnx": Format.ONNX,
+        "sklearn": Format.SKOPS,
+        "lightgbm": Format.LIGHTGBM,
+        "xgboost": Format.XGBOOST,
+    }
+)
+"""What the file of a format must be; the loader of another one would have its own rule."""
 
 
 def load_model(
@@ -26,8 +37,8 @@ def load_model(
 
     ``threads`` is how many one prediction may use; 1 suits a server, whose workers share the
     cores. ``limits`` hold for a model that runs in a process of its own. Raises
-    :class:`~shipway.errors.ModelFileError` and
-    :class:`~shipway.errors.MissingPackage`.
+    :class:`~shipway.errors.ModelFileError`, also for a file that is not of the format that *spec*
+    declares, and :class:`~shipway.errors.MissingPackage`.
     """
     if spec.main_file not in files:
         raise ModelFileError(
@@ -36,6 +47,8 @@ def load_model(
             next_step="open the version through the registry, which gives all of them",
         )
     try:
+        if spec.format in _DECLARED:
+            check_declared(files[spec.main_file], _DECLARED[spec.format])
         return _loader(spec.format)(spec, files, threads=threads, limits=limits)
     except OSError as error:
         raise ModelFileError(

@@ -38,6 +38,16 @@ class Caller:
         """
         return f"{self.name!r} ({self.id})" if self.name else self.id
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that the caller is called by: to tell whether somebody else made a thing.
+
+        >>> sorted(Caller("jwt:0123abcd:anna", "Anna", ()).names)
+        ["'Anna' (jwt:0123abcd:anna)", 'Anna', 'anna', 'jwt:0123abcd:anna']
+        """
+        subject = self.id.split(":", 2)[2] if self.id.startswith("jwt:") else ""
+        return frozenset({self.id, self.name, self.label, subject} - {""})
+
 
 ANONYMOUS = Caller("anonymous", "", tuple(Scope))
 """Everybody, where authentication is off; such a server listens to its own machine alone."""

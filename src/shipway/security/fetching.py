@@ -13,11 +13,11 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from shipway.errors import IssuerUnreachable
 
@@ -35,12 +35,13 @@ _METADATA = frozenset(
 def fetch(
     url: str,
     *,
+    form: Mapping[str, str] | None = None,
     resolve: Resolve = socket.getaddrinfo,
     tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
     timeout_s: float = TIMEOUT_S,
     most_bytes: int = MOST_BYTES,
 ) -> bytes:
-    """The body of a GET of *url*, whole within *timeout_s*.
+    """The body of a GET of *url*, or of a POST of *form* to it, whole within *timeout_s*.
 
     Raises :class:`~shipway.errors.IssuerUnreachable` for whatever stands against it.
     """
@@ -54,11 +55,16 @@ def fetch(
             with connected, _cut(connected, until):
                 if isinstance(connected, ssl.SSLSocket):
                     connected.do_handshake()
-                return _ask(connected, parts, until, most_bytes)
+                return _ask(connected, parts, form, until, most_bytes)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if monotonic() >= until:
             raise _refused(url, f"no answer within {timeout_s:g} s") from error
         raise _refused(url, f"{type(error).__name__}: {error}") from error
+
+
+def check_address(url: str) -> None:
+    """Raise :class:`~shipway.errors.IssuerUnreachable` unless *url* is one that may be asked."""
+    _checked(url)
 
 
 def is_forbidden(address: Address) -> bool:
@@ -126,12 +132,22 @@ def _wrapped(plain: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSoc
     return tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
 
 
-def _ask(connected: socket.socket, parts: SplitResult, until: float, most_bytes: int) -> bytes:
+def _ask(
+    connected: socket.socket,
+    parts: SplitResult,
+    form: Mapping[str, str] | None,
+    until: float,
+    most_bytes: int,
+) -> bytes:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
     connection.sock = connected
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     headers = {"Accept": "application/json", "Host": parts.netloc, "Connection": "close"}
-    connection.request("GET", path, headers=headers)
+    if form is None:
+        connection.request("GET", path, headers=headers)
+    else:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        connection.request("POST", path, body=urlencode(form), headers=headers)
     with connection.getresponse() as response:
         if response.status != http.client.OK:
             raise OSError(f"it answered {response.status}")

@@ -19,11 +19,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 
 from shipway.domain.times import Clock, system_clock
 from shipway.errors import IssuerUnreachable, NotAuthenticated
 from shipway.security.callers import Caller
-from shipway.security.fetching import fetch
+from shipway.security.fetching import check_address, fetch
 from shipway.security.signers import Signers, load_jose, read_signers
 from shipway.security.tokens import TokenRules, read_token
 
@@ -38,11 +39,13 @@ Known = dict[bytes, Caller]
 class Published:
     """The keys of one moment, until when they are good, and who was believed by them.
 
-    ``known`` is by the digest of what was sent; who uses it bounds it.
+    ``known`` is by the digest of what was sent; who uses it bounds it. ``endpoints`` are where
+    people log in and where a code is exchanged, where that is asked for.
     """
 
     signers: Signers
     good_until: datetime
+    endpoints: tuple[str, str] = ("", "")
     known: Known = field(default_factory=dict)
 
 
@@ -50,11 +53,13 @@ class Published:
 class IssuerOptions:
     """Where keys come from and how long they are kept.
 
-    ``jwks_url`` empty means that the issuer's discovery document says where.
+    ``jwks_url`` empty means that the issuer's discovery document says where. ``people`` log in,
+    so it is also asked where.
     """
 
     rules: TokenRules
     jwks_url: str = ""
+    people: bool = False
     refresh_s: float = 300.0
     max_age_s: float = 86_400.0
 
@@ -108,7 +113,30 @@ class Issuer:
         Raises :class:`~shipway.errors.NotAuthenticated`, and
         :class:`~shipway.errors.IssuerUnreachable` while the keys to judge by are not here.
         """
-        rules = self._options.rules
+        caller, published = self._judged(text, self._options.rules, now)
+        until = min(caller.expires_at, published.good_until)
+        return replace(caller, expires_at=until), published.known
+
+    def person(self, text: str, now: datetime, *, audience: str, nonce: str) -> Caller:
+        """The person that the identity token *text* tells of, which was asked for with *nonce*.
+
+        Raises as :meth:`caller` does.
+        """
+        return self._judged(text, replace(self._options.rules, audience=audience), now, nonce)[0]
+
+    def endpoints(self) -> tuple[str, str]:
+        """Where people log in, and where a code is exchanged for a token.
+
+        Raises :class:`~shipway.errors.IssuerUnreachable` while that is not known.
+        """
+        endpoints = self._published.endpoints
+        if not all(endpoints):
+            raise self._unreachable()
+        return endpoints
+
+    def _judged(
+        self, text: str, rules: TokenRules, now: datetime, nonce: str | None = None
+    ) -> tuple[Caller, Published]:
         token = read_token(text, rules)
         published = self._published
         if now >= published.good_until:
@@ -120,9 +148,7 @@ class Issuer:
                 "the token is signed by a key that the issuer does not publish",
                 next_step="ask the issuer for a new token",
             )
-        caller = token.believed(signers, rules, now)
-        until = min(caller.expires_at, published.good_until)
-        return replace(caller, expires_at=until), published.known
+        return token.believed(signers, rules, now, nonce=nonce), published
 
     def _ask_for_more(self) -> None:
         """Have the keys fetched; raises while that is under way, or when it has failed."""
@@ -162,7 +188,12 @@ class Issuer:
         """Fetch the keys and put them in place; what stood against it, in words."""
         options = self._options
         try:
-            url = options.jwks_url or self._discovered()
+            endpoints, url = ("", ""), options.jwks_url
+            if options.people or not url:
+                told = self._discovered()
+                url = url or told["jwks_uri"]
+                if options.people:
+                    endpoints = _endpoints(told)
             signers = read_signers(self._get(url), options.rules.algorithms)
         except IssuerUnreachable as error:
             return error.message
@@ -170,11 +201,11 @@ class Issuer:
             _log.exception("fetching the issuer's keys failed")
             return type(error).__name__
         until = self._clock() + timedelta(seconds=options.max_age_s)
-        self._published = Published(signers, until)
+        self._published = Published(signers, until, endpoints)
         return ""
 
-    def _discovered(self) -> str:
-        """Where the issuer says that its keys are (OpenID Connect Discovery 1.0, 4)."""
+    def _discovered(self) -> dict[str, Any]:
+        """What the issuer says of itself (OpenID Connect Discovery 1.0, 4)."""
         issuer = self._options.rules.issuer
         try:
             told = json.loads(self._get(issuer.rstrip("/") + _DISCOVERY))
@@ -183,7 +214,17 @@ class Issuer:
             raise _no_discovery("it lacks issuer or jwks_uri") from error
         if named != issuer or not isinstance(url, str):
             raise _no_discovery(f"it is of the issuer {str(named)[:200]!r}")
-        return url
+        return dict(told)
+
+
+def _endpoints(told: dict[str, Any]) -> tuple[str, str]:
+    """Where people log in and where codes are exchanged, both fit to be asked."""
+    login, exchange = told.get("authorization_endpoint"), told.get("token_endpoint")
+    for url in (login, exchange):
+        if not isinstance(url, str):
+            raise _no_discovery("it lacks authorization_endpoint or token_endpoint")
+        check_address(url)
+    return str(login), str(exchange)
 
 
 def _no_discovery(why: str) -> IssuerUnreachable:

@@ -1,6 +1,7 @@
 """Who may do what, as data: each action needs one scope, and a scope may include others.
 
-``serving`` asks :func:`scope_for` at every route, so a route without a line here does not work.
+A scope is one right, or a role, which is several. Nobody has any by himself. ``serving`` asks
+:func:`scope_for` at every route, so a route without a line here does not work.
 """
 
 from __future__ import annotations
@@ -11,11 +12,17 @@ from types import MappingProxyType
 
 
 class Scope(StrEnum):
-    """A right that a key carries."""
+    """What a key, a claim or a certificate carries: the rights first, then the roles."""
 
     PREDICT = "predict"
     LABEL = "label"
     VIEW = "view"
+    PUBLISH = "publish"
+    APPROVE = "approve"
+    VIEWER = "viewer"
+    PREDICTOR = "predictor"
+    AUTHOR = "author"
+    APPROVER = "approver"
     ADMIN = "admin"
 
 
@@ -32,6 +39,7 @@ class Action(StrEnum):
     PUBLISH = "versions.publish"
     PROMOTE = "endpoints.promote"
     ROLL_BACK = "endpoints.rollback"
+    FORCE = "endpoints.force"
     READ_KEYS = "keys.read"
     CHANGE_KEYS = "keys.change"
 
@@ -45,21 +53,28 @@ NEEDS: Mapping[Action, Scope] = MappingProxyType(
         Action.READ_STATUS: Scope.VIEW,
         Action.READ_VERSIONS: Scope.VIEW,
         Action.READ_REPORTS: Scope.VIEW,
-        Action.PUBLISH: Scope.ADMIN,
-        Action.PROMOTE: Scope.ADMIN,
-        Action.ROLL_BACK: Scope.ADMIN,
+        Action.PUBLISH: Scope.PUBLISH,
+        Action.PROMOTE: Scope.APPROVE,
+        Action.ROLL_BACK: Scope.APPROVE,
+        Action.FORCE: Scope.ADMIN,
         Action.READ_KEYS: Scope.ADMIN,
         Action.CHANGE_KEYS: Scope.ADMIN,
     }
 )
 
-INCLUDES: Mapping[Scope, frozenset[Scope]] = MappingProxyType(
+ROLES: Mapping[Scope, frozenset[Scope]] = MappingProxyType(
     {
-        Scope.PREDICT: frozenset({Scope.PREDICT}),
-        Scope.LABEL: frozenset({Scope.LABEL}),
-        Scope.VIEW: frozenset({Scope.VIEW}),
+        Scope.VIEWER: frozenset({Scope.VIEW}),
+        Scope.PREDICTOR: frozenset({Scope.PREDICT}),
+        Scope.AUTHOR: frozenset({Scope.VIEW, Scope.LABEL, Scope.PUBLISH}),
+        Scope.APPROVER: frozenset({Scope.VIEW, Scope.APPROVE}),
         Scope.ADMIN: frozenset(Scope),
     }
+)
+"""What each role may; an author may not approve, an approver not publish, and only admin all."""
+
+INCLUDES: Mapping[Scope, frozenset[Scope]] = MappingProxyType(
+    {scope: frozenset({scope}) | ROLES.get(scope, frozenset()) for scope in Scope}
 )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from hmac import compare_digest
 from types import MappingProxyType
 from typing import Any
 
@@ -61,16 +62,27 @@ class UnverifiedToken:
     payload: bytes = field(repr=False)
     signature: bytes = field(repr=False)
 
-    def believed(self, signers: Iterable[Signer], rules: TokenRules, now: datetime) -> Caller:
+    def believed(
+        self,
+        signers: Iterable[Signer],
+        rules: TokenRules,
+        now: datetime,
+        *,
+        nonce: str | None = None,
+    ) -> Caller:
         """The caller that the token tells of, if one of *signers* signed it and *rules* allow it.
 
-        Raises :class:`~shipway.errors.NotAuthenticated`.
+        With a *nonce* it must be the identity token that was asked for with that (OpenID Connect
+        Core 1.0, 3.1.3.7). Raises :class:`~shipway.errors.NotAuthenticated`.
         """
         if not any(
             signer.signed(self.algorithm, self.signed, self.signature) for signer in signers
         ):
             raise NotAuthenticated("the token's signature is not good", next_step=_ASK)
-        return _caller(_object(self.payload, "payload"), rules, now)
+        claims = _object(self.payload, "payload")
+        if nonce is not None:
+            _check_asked_for(claims, rules.audience, nonce)
+        return _caller(claims, rules, now)
 
 
 def read_token(text: str, rules: TokenRules) -> UnverifiedToken:
@@ -101,6 +113,15 @@ def read_token(text: str, rules: TokenRules) -> UnverifiedToken:
         raise NotAuthenticated("the token's kid is not text", next_step=_ASK)
     signed = text.rpartition(".")[0].encode("ascii")
     return UnverifiedToken(algorithm, key_id, signed, parts[1], parts[2])
+
+
+def _check_asked_for(claims: dict[str, Any], client: str, nonce: str) -> None:
+    told, party = claims.get("nonce"), claims.get("azp", client)
+    if not isinstance(told, str) or not compare_digest(told.encode(), nonce.encode()):
+        raise NotAuthenticated("the token answers another login", next_step=_ASK)
+    several = isinstance(claims.get("aud"), list) and len(claims["aud"]) > 1
+    if party != client or (several and "azp" not in claims):
+        raise NotAuthenticated("the token was given to another client", next_step=_ASK)
 
 
 def _caller(claims: dict[str, Any], rules: TokenRules, now: datetime) -> Caller:

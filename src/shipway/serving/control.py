@@ -17,7 +17,8 @@ from shipway.security.certificates import peer_certificate
 from shipway.serving.access import Admission
 from shipway.serving.child import Child, watch_parent
 from shipway.serving.control_routes import ControlServices, Move, make_application
-from shipway.serving.gatekeeper import CERTIFICATE, Gatekeeper, Keys
+from shipway.serving.gatekeeper import CERTIFICATE, Gatekeeper, Keys, Refusals
+from shipway.serving.login import Login
 from shipway.serving.status import remove_process, write_control
 from shipway.serving.tls import Certificates, TlsFiles, watch
 
@@ -26,10 +27,15 @@ __all__ = ["ControlOptions", "ControlServices", "Move", "run_control"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlOptions:
-    """How the control process behaves; ``host`` is what it is bound to."""
+    """How the control process behaves; ``host`` is what it is bound to.
+
+    ``names`` are those by which it is called as well, ``refusals`` is told who was turned away.
+    """
 
     run: Path
+    refusals: Refusals
     tls: TlsFiles | None = None
+    names: tuple[str, ...] = ()
     host: str = "127.0.0.1"
     drain_timeout_s: float = 30.0
 
@@ -41,15 +47,24 @@ def run_control(
     keys: Keys,
     options: ControlOptions,
     admission: Admission,
+    login: Login | None = None,
 ) -> int:
     """Serve the control plane until told to stop; the exit code of the process.
 
     *keys* is asked for every request, so that a revoked key is refused at once; *admission* says
-    who else comes in.
+    who else comes in, and *login* lets people in.
     """
     application = make_application(services, options.run)
     configured = uvicorn.Config(
-        Gatekeeper(application, keys=keys, admission=admission, host=options.host),
+        Gatekeeper(
+            application,
+            keys=keys,
+            admission=admission,
+            host=options.host,
+            refusals=options.refusals,
+            names=options.names,
+            login=login,
+        ),
         http=_Connection,
         log_config=None,
         access_log=False,

@@ -34,7 +34,7 @@ from shipway.registry.records import EndpointChange, EndpointState, Version
 from shipway.security.callers import Caller, authorise
 from shipway.security.policy import Action, scope_for
 from shipway.serving.exposition import CONTENT_TYPE, metrics_page
-from shipway.serving.gatekeeper import CALLER, OPEN
+from shipway.serving.gatekeeper import CALLER, DENIED, OPEN
 from shipway.serving.status import read_server, read_workers
 from shipway.serving.statuses import error_body, http_status
 
@@ -47,7 +47,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     """A wish to change what an endpoint answers with.
 
     ``action`` is ``promote`` or ``rollback``; ``version`` None means the newest gated one, or for
-    a rollback the one before. ``expected`` is the sequence that the caller last saw.
+    a rollback the one before. ``expected`` is the sequence that the caller last saw, ``names`` are
+    all by which he is known.
     """
 
     action: str
@@ -57,6 +58,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     force: bool = False
     expected: int | None = None
+    names: frozenset[str] = frozenset()
 
 
 class ControlServices(Protocol):
@@ -157,8 +159,18 @@ def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHand
     action = handler.opt.get("action")
     if action is None:
         raise NotAuthorised("nobody may do this", next_step="see /openapi.json for what there is")
-    caller: Caller = connection.scope["state"][CALLER]  # without the gatekeeper nobody comes in
-    authorise(caller, scope_for(action))
+    _permit(connection, action)
+
+
+def _permit(connection: ASGIConnection[Any, Any, Any, Any], action: Action) -> None:
+    """Return if the caller may do *action*; the gatekeeper tells the audit log if not."""
+    state = connection.scope["state"]
+    caller: Caller = state[CALLER]  # without the gatekeeper nobody comes in
+    try:
+        authorise(caller, scope_for(action))
+    except NotAuthorised:
+        state[DENIED] = str(action)
+        raise
 
 
 @get("/livez", sync_to_thread=False, security=[])
@@ -231,7 +243,7 @@ def add_labels(
         )
         for one in data.labels
     ]
-    count = context.services.add_labels(labels, by=_caller(request)) if labels else 0
+    count = context.services.add_labels(labels, by=_caller(request).label) if labels else 0
     return Accepted(count)
 
 
@@ -247,7 +259,12 @@ def promote(
     endpoint: FromPath[str],
     data: JSONBody[MoveBody],
 ) -> EndpointState:
-    """Make a version live; it answers every request that begins after this has returned."""
+    """Make a version live; it answers every request that begins after this has returned.
+
+    Against the verdict (``force``) only an admin may.
+    """
+    if data.force:
+        _permit(request, Action.FORCE)
     return context.services.move(_move("promote", endpoint, data, _caller(request)))
 
 
@@ -278,21 +295,22 @@ def openapi(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return request.app.openapi_schema.to_schema()
 
 
-def _move(action: str, endpoint: str, body: MoveBody, by: str) -> Move:
+def _move(action: str, endpoint: str, body: MoveBody, by: Caller) -> Move:
     return Move(
         action=action,
         endpoint=endpoint,
         version=None if body.version is None else str(body.version),
-        by=by,
+        by=by.label,
+        names=by.names,
         reason=body.reason,
         force=body.force,
         expected=body.expected,
     )
 
 
-def _caller(request: Request[Any, Any, Any]) -> str:
+def _caller(request: Request[Any, Any, Any]) -> Caller:
     caller: Caller = request.scope["state"][CALLER]
-    return caller.label
+    return caller
 
 
 def _nanoseconds(moment: datetime) -> int:

@@ -10,10 +10,12 @@ import pytest
 from tests.stores import NOW, Store
 
 from shipway.domain.objectives import Objective, Objectives, Reference
-from shipway.errors import ConflictError, GateRefused, UsageError
+from shipway.errors import ConflictError, GateRefused, NotAuthorised, TrialFailed, UsageError
 from shipway.registry.records import EndpointChange, Version
+from shipway.registry.trail_files import read_lines
 from shipway.rollout import switch
 from shipway.rollout.switch import Order
+from shipway.security.audit import read_line
 
 MODEL = "flight-delay"
 
@@ -93,3 +95,51 @@ def test_a_pass_against_a_version_that_is_no_longer_live_does_not_promote(
     gated(2)
     made = switch.promote(registry, fourth, order(), prove=lambda _: None)
     assert made.state.live == 4
+
+
+def test_it_takes_two(store: Store) -> None:
+    """Where it takes two, nobody promotes his own version, by whichever name, nor forces it."""
+    third = store.registry.version(MODEL, 3)
+    for said in ({"by": "anna"}, {"by": "k1", "names": frozenset({"anna", "k1"})}):
+        mine = order(two_person=True, **said)
+        for force in (False, True):
+            with pytest.raises(NotAuthorised, match="second person"):
+                switch.promote(store.registry, third, mine, prove=lambda _: None, force=force)
+        with pytest.raises(NotAuthorised, match="second person"):
+            switch.rollback(store.registry, MODEL, mine, prove=lambda _: None, to=third)
+    assert store.registry.history(MODEL)[-1].live == 2
+    lines = [read_line(data) for _, data in read_lines(store.home / "audit")]
+    refused = [(line.what, line.object, line.code) for line in lines if line.outcome == "refused"]
+    assert refused == 2 * [
+        ("endpoint.promote", MODEL, "access.not-authorised"),
+        ("endpoint.promote", MODEL, "access.not-authorised"),
+        ("endpoint.rollback", MODEL, "access.not-authorised"),
+    ]
+    other = order(two_person=True, by="ben")
+    switch.promote(store.registry, third, other, prove=lambda _: None, force=True)
+    anna = order(two_person=True)
+    back = switch.rollback(store.registry, MODEL, anna, prove=lambda _: None)
+    assert back.version.number == 2, "what was approved once may come back by anybody's hand"
+    one = store.registry.version(MODEL, 1)
+    switch.rollback(store.registry, MODEL, anna, prove=lambda _: None, to=one)
+
+
+def test_a_refused_promotion_is_told(store: Store) -> None:
+    """What a gate forbids, a trial brings down or nobody finds is a line of the audit log."""
+
+    def fail(_: Version) -> None:
+        raise TrialFailed("it crashed", next_step="mend it")
+
+    third = store.registry.version(MODEL, 3)
+    with pytest.raises(GateRefused):
+        switch.promote(store.registry, third, order(), prove=lambda _: None)
+    with pytest.raises(TrialFailed):
+        switch.promote(store.registry, third, order(), prove=fail, force=True)
+    with pytest.raises(UsageError):
+        switch.promote(store.registry, third, order(reason=""), prove=fail, force=True)
+    lines = [read_line(data) for _, data in read_lines(store.home / "audit")][-3:]
+    assert [(line.outcome, line.code) for line in lines] == [
+        ("refused", "gate.refused"),
+        ("failed", "model.trial-failed"),
+        ("refused", "usage.invalid"),
+    ]

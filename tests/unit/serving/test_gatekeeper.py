@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from tests.serving_rig import eventually, make_key
 from shipway.domain.events import Label
 from shipway.errors import ConflictError, GateRefused, NotFoundError, ShipwayError
 from shipway.registry.records import EndpointChange, EndpointState, Version
+from shipway.security.acting import Actor, actor_now
+from shipway.security.audit import Entry
 from shipway.security.issuer import Issuer, IssuerOptions
 from shipway.security.keys import KeyRecord
-from shipway.security.policy import Scope
+from shipway.security.policy import Scope, allows
 from shipway.security.tokens import TokenRules
 from shipway.serving.access import Admission
 from shipway.serving.control_routes import Move, make_application
@@ -34,8 +37,8 @@ NEEDS = {
     ("GET", "/v1/endpoints/late/history"): Scope.VIEW,
     ("GET", "/openapi.json"): Scope.VIEW,
     ("POST", "/v1/labels"): Scope.LABEL,
-    ("POST", "/v1/endpoints/late/promote"): Scope.ADMIN,
-    ("POST", "/v1/endpoints/late/rollback"): Scope.ADMIN,
+    ("POST", "/v1/endpoints/late/promote"): Scope.APPROVE,
+    ("POST", "/v1/endpoints/late/rollback"): Scope.APPROVE,
 }
 
 
@@ -45,6 +48,7 @@ class Services:
     def __init__(self) -> None:
         self.moves: list[Move] = []
         self.labels: list[tuple[list[Label], str]] = []
+        self.actors: list[Actor] = []
         self.error: ShipwayError | None = None
 
     def status(self) -> dict[str, Any]:
@@ -65,6 +69,7 @@ class Services:
 
     def move(self, move: Move) -> EndpointState:
         self.moves.append(move)
+        self.actors.append(actor_now())
         if self.error is not None:
             raise self.error
         return STATE
@@ -79,8 +84,10 @@ class Door:
         keys: Sequence[KeyRecord] | None = None,
         host: str = "127.0.0.1",
         issuer: Issuer | None = None,
+        names: Sequence[str] = (),
     ) -> None:
         self.services = Services()
+        self.refusals: list[tuple[Entry, Actor]] = []
         application = make_application(self.services, run)
         self.routes = application.routes
         self._gate = Gatekeeper(
@@ -88,7 +95,12 @@ class Door:
             keys=lambda: keys or (),
             admission=Admission(authentication=keys is not None, issuer=issuer),
             host=host,
+            refusals=self,
+            names=names,
         )
+
+    def refused(self, entry: Entry, actor: Actor) -> None:
+        self.refusals.append((entry, actor))
 
     def ask(
         self,
@@ -205,10 +217,10 @@ def test_tokens_open_it_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "path"), NEEDS)
 def test_scopes(tmp_path: Path, method: str, path: str) -> None:
-    """Each route lets in exactly the keys whose scope it needs, and admin."""
+    """Each route lets in exactly the keys with the right that it needs, or a role that has it."""
     door, texts = locked(tmp_path)
     for scope, text in texts.items():
-        allowed = scope in (NEEDS[method, path], Scope.ADMIN)
+        allowed = allows([scope], NEEDS[method, path])
         status = door.ask(method, path, key=text).status_code
         assert (status == 200) == allowed, (scope, status)
         assert allowed or status == 403
@@ -333,3 +345,105 @@ def test_openapi(tmp_path: Path) -> None:
     assert told["openapi"].startswith("3.1")
     assert "/v1/labels" in told["paths"]
     assert told["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+
+
+def test_every_refusal_is_told(tmp_path: Path) -> None:
+    """Who was turned away, from where and for what, is told once; the query and secrets are not."""
+    door, texts = locked(tmp_path)
+    bad = texts[Scope.VIEW][:-6]
+    promote = "/v1/endpoints/late/promote"
+    asked: list[tuple[str, str, str]] = []
+    for method, path, key, headers, what, code in (
+        ("GET", "/v1/status?secret=1", "", {}, "request", "access.not-authenticated"),
+        ("GET", "/v1/status", bad, {}, "request", "access.not-authenticated"),
+        ("POST", promote, texts[Scope.VIEW], {}, "endpoints.promote", "access.not-authorised"),
+        ("POST", promote, "", {"Origin": "null"}, "request", "access.not-authorised"),
+        ("POST", promote, "", {"Content-Type": "text/plain"}, "request", "usage.invalid"),
+    ):
+        door.ask(method, path, key=key, headers={**headers, "X-Request-Id": "r-1"})
+        asked.append((what, f"{method} {path.partition('?')[0]}", code))
+    assert [(entry.what, entry.object, entry.code) for entry, _ in door.refusals] == asked
+    assert {entry.outcome for entry, _ in door.refusals} == {"refused"}
+    assert {actor.request for _, actor in door.refusals} == {"r-1"}
+    assert {actor.source for _, actor in door.refusals} == {"127.0.0.1"}
+    known = door.refusals[2][1]
+    assert known.id == known.key != ""
+    assert {actor.id for _, actor in door.refusals} == {"unknown", known.id}
+    assert "secret=1" not in str(door.refusals)
+    assert bad not in str(door.refusals)
+    door.refusals.clear()
+    door.ask("POST", promote, key=texts[Scope.ADMIN])
+    assert door.refusals == []
+
+
+def test_who_acts(tmp_path: Path) -> None:
+    """What the services do, they do in the name of the caller, also in a thread of theirs."""
+    door, texts = locked(tmp_path)
+    door.ask("POST", "/v1/endpoints/late/promote", key=texts[Scope.APPROVER])
+    (actor,) = door.services.actors
+    assert actor.id == actor.key
+    assert len(actor.id) == 12
+    assert len(actor.request) == 32
+
+
+def test_force_needs_an_admin(tmp_path: Path) -> None:
+    """An approver promotes what the gate let through; against a verdict only an admin may."""
+    door, texts = locked(tmp_path)
+    body = b'{"force": true, "reason": "now"}'
+    promote = "/v1/endpoints/late/promote"
+    for scope, status in ((Scope.APPROVER, 403), (Scope.APPROVE, 403), (Scope.ADMIN, 200)):
+        assert door.ask("POST", promote, key=texts[scope], body=body).status_code == status
+    assert {entry.what for entry, _ in door.refusals} == {"endpoints.force"}
+
+
+FOREIGN = [
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Host": "evil.example"},
+    {"Content-Type": "text/plain"},
+    {"Content-Type": "application/x-www-form-urlencoded"},
+    {"Content-Type": "multipart/form-data; boundary=x"},
+    {},
+]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.7", "0.0.0.0"])
+def test_no_other_site_changes_anything(tmp_path: Path, host: str) -> None:
+    """From another site, by another name, as text or as a form, nothing that is no GET goes in.
+
+    That holds for every route and method, wherever the server is bound, and with keys off.
+    """
+    door = Door(tmp_path, host=host)
+    paths = sorted({path for _, path in NEEDS} | {"/", "/nope"})
+    for one in FOREIGN:
+        for other in FOREIGN:
+            if not (one or other):
+                continue
+            headers = {"Content-Type": "application/json", **one, **other}
+            for path in paths if {} in (one, other) else paths[:1]:
+                for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+                    reply = door.ask(method, path, headers=headers)
+                    assert reply.status_code in (403, 415), (method, path, headers)
+    assert door.services.moves == []
+    assert door.services.labels == []
+
+
+def test_names_of_the_server(tmp_path: Path) -> None:
+    """Bound to the network it is called by an address, its machine's name, or one that was set."""
+    door = Door(tmp_path, host="0.0.0.0", names=["ml.example.org"])
+    promote = "/v1/endpoints/late/promote"
+    for host, status in (
+        ("10.0.0.7:8081", 200),
+        ("[fd00::7]:8081", 200),
+        (f"{socket.gethostname()}:8081", 200),
+        ("ML.example.org.", 200),
+        ("localhost", 200),
+        ("other.example.org", 403),
+        ("ml.example.org.evil.example", 403),
+        ("10.0.0.7.evil.example", 403),
+        ("", 403),
+    ):
+        assert door.ask("POST", promote, headers={"Host": host}).status_code == status, host
+    local = Door(tmp_path, names=["ml.example.org"])
+    for host, status in (("ml.example.org", 200), ("10.0.0.7", 403), ("127.0.0.1", 200)):
+        assert local.ask("POST", promote, headers={"Host": host}).status_code == status, host

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, Row, exists, func, insert, or_, select, tuple_
 
 from shipway.registry.records import VersionChange
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.tables import ENDPOINT_CHANGES, VERSION_CHANGES, VERSIONS
+from shipway.security.audit import Entry
 
 _COLUMNS = VERSION_CHANGES.c
 
-_DELETED = (
+DELETED = (
     select(_COLUMNS.model, _COLUMNS.number)
     .group_by(_COLUMNS.model, _COLUMNS.number)
     .having(func.max(_COLUMNS.sequence) % 2 == 1)
 )
-"""Deleting and bringing back alternate, so that an odd newest change is a deletion."""
+"""Model and number of the versions that are deleted now.
 
-NOT_DELETED = tuple_(VERSIONS.c.model, VERSIONS.c.number).not_in(_DELETED)
+Deleting and bringing back alternate, so that an odd newest change is a deletion.
+"""
+
+NOT_DELETED = tuple_(VERSIONS.c.model, VERSIONS.c.number).not_in(DELETED)
 """The condition on ``versions`` that leaves out the deleted ones."""
 
 
@@ -29,15 +35,14 @@ class SqlDeletions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def delete(self, change: VersionChange) -> bool:
+    def delete(self, change: VersionChange) -> VersionChange | None:
         """See the port. That it never was live is asked in the transaction that deletes it."""
         with self._database.writing() as connection:
             if not _exists(connection, change.model, change.number):
-                return False
+                return None
             if is_deleted(connection, change.model, change.number) or _was_live(connection, change):
-                return False
-            _append(connection, change)
-        return True
+                return None
+            return _append(connection, change)
 
     def list(self, model: str) -> tuple[VersionChange, ...]:
         """See the port."""
@@ -67,17 +72,21 @@ def bring_back(connection: Connection, model: str, number: int, *, by: str, now:
         _append(connection, change)
 
 
-def _append(connection: Connection, change: VersionChange) -> None:
+def _append(connection: Connection, change: VersionChange) -> VersionChange:
+    sequence = _newest(connection, change.model, change.number) + 1
     values = {
         "model": change.model,
         "number": change.number,
-        "sequence": _newest(connection, change.model, change.number) + 1,
+        "sequence": sequence,
         "action": change.action,
         "changed_at": change.at,
         "changed_by": change.by,
         "reason": change.reason,
     }
     connection.execute(insert(VERSION_CHANGES), [values])
+    told = Entry(what=f"version.{change.action}", object=f"{change.model}@{change.number}")
+    note(connection, told, at=change.at)
+    return msgspec.structs.replace(change, sequence=sequence)
 
 
 def _newest(connection: Connection, model: str, number: int) -> int:

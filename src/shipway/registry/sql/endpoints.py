@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlalchemy import Connection, Row, func, insert, select
 
 from shipway.registry.records import EndpointChange
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import is_deleted
 from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.tables import ENDPOINT_CHANGES
+from shipway.security.audit import Entry
 
 _COLUMNS = ENDPOINT_CHANGES.c
 
@@ -41,6 +43,7 @@ class SqlEndpoints:
                 return False
             connection.execute(insert(ENDPOINT_CHANGES), [values])
             raise_revision(connection)
+            note(connection, _told(change), at=change.at)
         return True
 
     def last(self, endpoint: str) -> EndpointChange | None:
@@ -67,6 +70,13 @@ class SqlEndpoints:
         query = select(_COLUMNS.endpoint).distinct().order_by(_COLUMNS.endpoint)
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())
+
+
+def _told(change: EndpointChange) -> Entry:
+    """The change as the audit log has it: without the reason, which is in somebody's own words."""
+    names = ("model", "before", "live", "sequence", "evidence", "forced")
+    detail = {name: getattr(change, name) for name in names}
+    return Entry(what=f"endpoint.{change.action}", object=change.endpoint, detail=detail)
 
 
 def _newest(connection: Connection, endpoint: str) -> int:

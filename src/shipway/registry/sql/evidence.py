@@ -9,8 +9,10 @@ from sqlalchemy import Row, insert, select
 
 from shipway.domain.digests import canonical_json
 from shipway.registry.records import EvidenceRecord
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.tables import EVIDENCE
+from shipway.security.audit import Entry
 
 _BODY = msgspec.json.Decoder(dict[str, object])
 _COLUMNS = EVIDENCE.c
@@ -44,6 +46,9 @@ class SqlEvidence:
         statement = insert(EVIDENCE).values(values).returning(EVIDENCE)
         with self._database.writing() as connection:
             row = connection.execute(statement).one()
+            detail = {"verdict": verdict, "evidence": row[0]}
+            told = Entry(what=f"version.{kind}", object=f"{model}@{number}", detail=detail)
+            note(connection, told, at=now)
         return _record(row)
 
     def get(self, record_id: int) -> EvidenceRecord | None:

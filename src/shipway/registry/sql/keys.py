@@ -6,9 +6,12 @@ from datetime import datetime
 
 from sqlalchemy import Row, insert, select, update
 
+from shipway.domain.times import iso
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.revision import raise_revision
 from shipway.registry.sql.tables import KEYS
+from shipway.security.audit import Entry
 from shipway.security.keys import KeyRecord
 from shipway.security.policy import Scope
 
@@ -35,6 +38,9 @@ class SqlKeys:
         with self._database.writing() as connection:
             connection.execute(insert(KEYS), [values])
             raise_revision(connection)
+            detail = {"scopes": list(record.scopes), "expires_at": iso(record.expires_at)}
+            told = Entry(what="key.create", object=record.id, detail=detail)
+            note(connection, told, at=record.created_at)
 
     def revoke(self, key_id: str, now: datetime) -> KeyRecord | None:
         """See the port."""
@@ -42,6 +48,7 @@ class SqlKeys:
         with self._database.writing() as connection:
             if connection.execute(good.values(revoked_at=now)).rowcount:
                 raise_revision(connection)
+                note(connection, Entry(what="key.revoke", object=key_id), at=now)
             row = connection.execute(select(KEYS).where(_COLUMNS.id == key_id)).one_or_none()
         return None if row is None else _record(row)
 

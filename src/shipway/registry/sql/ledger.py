@@ -12,15 +12,26 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Text, delete, insert, literal, select
 
+from shipway.domain.digests import digest_of
+from shipway.registry.oci import NOTHING
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED
-from shipway.registry.sql.tables import KEYS, METADATA, UNNEEDED_BLOBS, VERSION_CHANGES, VERSIONS
+from shipway.registry.sql.tables import (
+    AUDIT_HEADS,
+    AUDIT_NOTED,
+    KEYS,
+    METADATA,
+    SIGNATURES,
+    UNNEEDED_BLOBS,
+    VERSION_CHANGES,
+    VERSIONS,
+)
 
 _COLUMNS = UNNEEDED_BLOBS.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STILL_HERE = select(literal(1))
 _BATCH = 500  # SQLite takes 999 values in a statement at least
-_MENTION_NO_BLOB = frozenset({KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
+_MENTION_NO_BLOB = frozenset({AUDIT_HEADS, AUDIT_NOTED, KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
 
 
 class SqlLedger:
@@ -82,7 +93,8 @@ def _parted(digests: Sequence[str]) -> Iterator[Sequence[str]]:
 def _mentioned(connection: Connection) -> set[str]:
     """Every digest that a record names anywhere, but for those of deleted versions alone.
 
-    It keeps too much rather than too little: a table that a later release adds is read as well.
+    It keeps too much rather than too little: a table that a later release adds is read as well,
+    and the signatures of a deleted version stay, for it may be published again.
     """
     found: set[str] = set()
     for table in METADATA.sorted_tables:
@@ -95,4 +107,6 @@ def _mentioned(connection: Connection) -> set[str]:
         for row in connection.execute(query):
             for text in row:
                 found.update(_DIGEST.findall(text or ""))
+            if table is SIGNATURES:
+                found.add(digest_of(NOTHING))
     return found

@@ -76,7 +76,9 @@ class SqliteDatabase:
 
     def _writes_ahead(self) -> bool:
         """Whether the file is there and set up, so that opening it need wait for nobody."""
-        return self._path.is_file() and self._pragma("journal_mode") == "wal"
+        with storing(self._path):
+            there = self._path.is_file()
+        return there and self._pragma("journal_mode") == "wal"
 
     def _pragma(self, text: str) -> object:
         with self._translated(), self._engine.connect() as connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from shipway.registry.sql.audit import SqlAudit
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import SqlDeletions
 from shipway.registry.sql.dump import dump
@@ -12,6 +13,7 @@ from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
 from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
+from shipway.registry.sql.signatures import SqlSignatures
 from shipway.registry.sql.versions import SqlVersions
 
 
@@ -23,9 +25,11 @@ class SqlMetadata:
         self.versions = SqlVersions(database)
         self.deletions = SqlDeletions(database)
         self.ledger = SqlLedger(database)
+        self.signatures = SqlSignatures(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
+        self.audit = SqlAudit(database)
 
     def revision(self) -> int:
         """See the port."""

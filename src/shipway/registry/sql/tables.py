@@ -71,6 +71,22 @@ VERSIONS = Table(
     CheckConstraint("model = lower(model)", name="lower_case"),
 )
 
+SIGNATURES = Table(
+    "signatures",
+    METADATA,
+    Column("model", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, primary_key=True),
+    Column("identity", Text, nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("image_digest", Text, nullable=False),
+    Column("image_size", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
 EVIDENCE = Table(
     "evidence",
     METADATA,
@@ -135,6 +151,21 @@ KEYS = Table(
     Column("created_at", Moment, nullable=False),
     Column("expires_at", Moment, nullable=False),
     Column("revoked_at", Moment),
+)
+
+AUDIT_HEADS = Table(
+    "audit_heads",
+    METADATA,
+    Column("chain", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+AUDIT_NOTED = Table(
+    "audit_noted",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("noted", Text, nullable=False),
 )
 
 META = Table(

@@ -12,10 +12,12 @@ from shipway.errors import DigestMismatch, IntegrityError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
 from shipway.registry.ports import BlobsWereUnneeded
 from shipway.registry.records import Manifest, Version
+from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED, bring_back
 from shipway.registry.sql.ledger import take_off
 from shipway.registry.sql.tables import VERSIONS
+from shipway.security.audit import Entry
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
 _COLUMNS = VERSIONS.c
@@ -62,6 +64,9 @@ class SqlVersions:
                 }
                 connection.execute(insert(VERSIONS), [values])
                 row = connection.execute(same).one()
+                found = f"{model}@{number}"
+                told = Entry(what="version.publish", object=found, detail={"digest": digest})
+                note(connection, told, at=now)
         if row is None or put_again:
             raise BlobsWereUnneeded(f"some of {sorted(needed)}")
         return _version(row)
