@@ -1,29 +1,39 @@
-"""``pull``: a version from a registry, verified to the last byte, into the store.
+"""``pull``: a version from elsewhere, verified to the last byte, into the store.
 
-Its number is the next one here. What was judged about it elsewhere is kept and shown, as
-evidence of a kind that no gate takes for its own (ADR 0025).
+Its number is the next one here. Its signatures are judged by the policy here before anything is
+published, and kept. What was judged about it elsewhere is kept and shown, as evidence of a kind
+that no gate takes for its own (ADR 0025).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
 from shipway.api.push import FROM_ELSEWHERE
 from shipway.api.tag import tag_when_asked
-from shipway.bootstrap.exchanging import limits_of, registry_of
+from shipway.bootstrap.exchanging import limits_of, source_at
 from shipway.bootstrap.project import Project
 from shipway.domain.digests import digest_of
 from shipway.domain.names import check_name
 from shipway.domain.progress import SILENT, Progress
-from shipway.errors import ModelFileError
-from shipway.exchange.attachments import EVIDENCE_TYPE, Evidence, read_evidence
+from shipway.errors import CodeRefused, ModelFileError, NotBelieved
+from shipway.exchange.attachments import EVIDENCE_TYPE, Evidence, read_evidence, signatures_in
+from shipway.exchange.places import place_to_fetch
 from shipway.exchange.pulling import Fetched
 from shipway.exchange.pulling import pull as fetch
-from shipway.exchange.references import source
+from shipway.registry.audited import tell, telling
 from shipway.registry.manifests import manifest_bytes
 from shipway.registry.records import Version
+from shipway.registry.signing import signed_resources
+from shipway.security.audit import Entry
+from shipway.security.curves import can_sign
+from shipway.security.trust import Believed, Signature, judge
+
+_OWN_CODE = "python"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +47,9 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     """A version that came in: ``new`` says that the store did not have it.
 
-    ``artifact`` is its digest where it came from. ``version`` is "" when nothing was published.
+    ``artifact`` is its digest where it came from, ``identity`` whose signature is good ("" for
+    nobody's), and ``named`` whether the policy names them. ``version`` is "" when nothing was
+    published.
     """
 
     version: str
@@ -47,6 +59,9 @@ class Pulled(msgspec.Struct, frozen=True, kw_only=True):
     new: bool
     files: int
     size_bytes: int
+    identity: str
+    named: bool
+    signatures: int
     claims: tuple[Claim, ...]
 
 
@@ -55,61 +70,100 @@ def pull(
     address: str,
     *,
     model: str | None = None,
+    trust_code: bool = False,
     dry_run: bool = False,
     progress: Progress = SILENT,
 ) -> Pulled:
-    """The version at *address*, ``oci://registry/name:tag`` or ``…@sha256:…``, in the store.
+    """The version at *address*, ``registry/name:tag``, ``…@sha256:…`` or a layout, in the store.
 
-    It must be one of the project's model, or of *model*. Raises
+    It must be one of the project's model, or of *model*; one of own code comes in only with
+    *trust_code*, or signed by whom the policy names. Raises
     :class:`~shipway.errors.ModelFileError` with all that is wrong with it,
-    :class:`~shipway.errors.DigestMismatch`, :class:`~shipway.errors.TooLarge`,
-    :class:`~shipway.errors.NotFoundError`, :class:`~shipway.errors.AccessError` and
-    :class:`~shipway.errors.EnvironmentFailure`; nothing is left in the store then.
+    :class:`~shipway.errors.DigestMismatch`, :class:`~shipway.errors.NotBelieved`,
+    :class:`~shipway.errors.TooLarge`, :class:`~shipway.errors.NotFoundError`,
+    :class:`~shipway.errors.AccessError` and :class:`~shipway.errors.EnvironmentFailure`; nothing
+    is left in the store then.
     """
-    reference = source(address)
+    place = place_to_fetch(address)
     name = check_name(model, what="model name") if model else project.model
-    with (
-        progress.start(f"Fetching {reference}", None, "bytes") as task,
-        registry_of(project, reference, task) as repository,
-    ):
-        where = f"oci://{reference}"
-        fetched = fetch(
-            repository, reference.key, where=where, limits=limits_of(project), model=name
-        )
-    if not isinstance(fetched, Fetched):
-        raise ModelFileError(
-            f"{where} was made by another tool, and has no manifest of Shipway's",
-            next_step=f"copy it (`skopeo copy docker://{reference} oci-archive:model.tar`), then"
-            " `shipway import model.tar`",
-        )
-    return enter(project, fetched, where, dry_run=dry_run)
+    where = str(place)
+    with telling(project.registry.trail, "version.pull", where, dry_run=dry_run):
+        with (
+            progress.start(f"Fetching {where}", None, "bytes") as task,
+            source_at(project, place, task) as source,
+        ):
+            fetched = fetch(source, place.key, where=where, limits=limits_of(project), model=name)
+        if not isinstance(fetched, Fetched):
+            raise ModelFileError(
+                f"{where} was made by another tool, and has no manifest of Shipway's",
+                next_step="get the model's file out of it and pack that: `shipway pack`",
+            )
+        return _enter(project, fetched, where, trust_code=trust_code, dry_run=dry_run)
 
 
-def enter(project: Project, fetched: Fetched, where: str, *, dry_run: bool) -> Pulled:
-    """Publish *fetched*, and note what was judged about it elsewhere."""
+def _enter(
+    project: Project, fetched: Fetched, where: str, *, trust_code: bool, dry_run: bool
+) -> Pulled:
+    """Publish *fetched* if it is believed, with who signed it and what was judged elsewhere."""
     said = [read_evidence(one) for one in fetched.attachments if one.type == EVIDENCE_TYPE]
-    manifest = fetched.manifest
-    known = {one.digest for one in project.registry.versions(manifest.model)}
-    version = None
-    if not dry_run:
-        version = project.registry.publish(
-            manifest, fetched.files, by=project.who, now=project.clock()
+    signatures = signatures_in(fetched.attachments)
+    coming = _coming(project, fetched)
+    believed = judge(
+        project.trust, coming.model, signed_resources(coming), lambda: signatures, what=where
+    )
+    if coming.manifest.spec.format == _OWN_CODE and not (trust_code or believed.named):
+        raise CodeRefused(
+            f"{where} holds code, which can do anything, and no identity of the policy signed it",
+            next_step="name who signs it in trust.identities; or, if you have read it, add"
+            " --trust-code",
         )
-        _note(project, version, said, where)
-        tag_when_asked(project)
-    digest = version.digest if version else digest_of(manifest_bytes(manifest))
-    return Pulled(
-        version=version.ref if version else "",
+    known = {one.digest for one in project.registry.versions(coming.model)}
+    pulled = Pulled(
+        version="",
         address=where,
         artifact=fetched.digest,
-        digest=digest,
-        new=digest not in known,
+        digest=coming.digest,
+        new=coming.digest not in known,
         files=len(fetched.files),
         size_bytes=sum(map(len, fetched.files.values())),
-        claims=tuple(
-            Claim(kind=one.kind, verdict=one.verdict, at=one.created_at) for one in said
-        ),
+        identity=believed.identity,
+        named=believed.named,
+        signatures=len(signatures),
+        claims=tuple(Claim(kind=one.kind, verdict=one.verdict, at=one.created_at) for one in said),
     )
+    if dry_run:
+        return pulled
+    version = project.registry.publish(
+        fetched.manifest, fetched.files, by=project.who, now=project.clock()
+    )
+    kept = _keep_signatures(project, version, signatures)
+    _note(project, version, said, where)
+    tag_when_asked(project)
+    _tell(project, version, pulled, believed)
+    return msgspec.structs.replace(pulled, version=version.ref, signatures=kept)
+
+
+def _coming(project: Project, fetched: Fetched) -> Version:
+    """The version as it would be, to be judged before it is one."""
+    return Version(
+        model=check_name(fetched.manifest.model, what="model name"),
+        number=0,
+        digest=digest_of(manifest_bytes(fetched.manifest)),
+        created_at=project.clock(),
+        created_by=project.who,
+        manifest=fetched.manifest,
+    )
+
+
+def _keep_signatures(project: Project, version: Version, signatures: Sequence[Signature]) -> int:
+    """Keep those of *signatures* that are good and not here yet; how many are here then."""
+    signing = project.registry.signing
+    known = {record.digest for record in signing.records(version)}
+    for one in signatures if can_sign() else ():
+        if digest_of(one.bundle) not in known:
+            with suppress(NotBelieved):  # anybody may put one beside an artefact
+                signing.add(version, one, by=project.who, now=project.clock())
+    return len(signing.records(version))
 
 
 def _note(project: Project, version: Version, said: list[Evidence], where: str) -> None:
@@ -127,3 +181,11 @@ def _note(project: Project, version: Version, said: list[Evidence], where: str) 
                 body={"from": where, "said": told},
                 now=project.clock(),
             )
+
+
+def _tell(project: Project, version: Version, pulled: Pulled, believed: Believed) -> None:
+    detail = {"from": pulled.address, "artifact": pulled.artifact, "identity": believed.identity}
+    tell(
+        project.registry.trail,
+        Entry(what="version.pull", object=version.ref, detail=detail),
+    )

@@ -11,15 +11,39 @@ from shipway.domain.progress import Task
 from shipway.errors import ModelFileError
 from shipway.exchange.archives import ArchiveFiles
 from shipway.exchange.credentials import credentials_for
-from shipway.exchange.layout import ROOT, FolderFiles, Layout
+from shipway.exchange.layout import ROOT, FolderFiles, Layout, LayoutFolder
 from shipway.exchange.limits import Limits
+from shipway.exchange.places import Place
 from shipway.exchange.references import Reference
 from shipway.exchange.remote import RemoteRepository
+from shipway.exchange.repository import Repository, Source
 from shipway.exchange.session import Session
 
 
 @contextmanager
-def registry_of(project: Project, reference: Reference, task: Task) -> Iterator[RemoteRepository]:
+def source_at(project: Project, place: Place, task: Task) -> Iterator[Source]:
+    """What can be read at *place*, a registry, or the layout in a folder or a tar archive."""
+    if isinstance(place, Reference):
+        with _registry_of(project, place, task) as repository:
+            yield repository
+    else:
+        yield layout_at(place.path, limits_of(project))
+
+
+@contextmanager
+def repository_at(project: Project, place: Place, task: Task) -> Iterator[Repository]:
+    """What can be written at *place*; a folder that is not there is made an empty layout."""
+    if isinstance(place, Reference):
+        with _registry_of(project, place, task) as repository:
+            yield repository
+    else:
+        layout = LayoutFolder(place.path)
+        layout.begin()
+        yield layout
+
+
+@contextmanager
+def _registry_of(project: Project, reference: Reference, task: Task) -> Iterator[RemoteRepository]:
     """The repository of *reference*, as whoever the environment says that one is there."""
     credentials = credentials_for(reference.registry, project.environ)
     with Session(reference, credentials) as session:
@@ -45,9 +69,9 @@ def layout_at(path: Path, limits: Limits) -> Layout:
     if path.is_dir():
         if not (path / ROOT).is_file():
             raise ModelFileError(
-                f"{str(path)!r} is neither an MLflow model (it has no file MLmodel) nor an OCI"
-                f" image layout (it has no file {ROOT})",
-                next_step="name the folder that has one of them in it, or a tar archive of a layout",
+                f"{str(path)!r} is no OCI image layout: it has no file {ROOT}",
+                next_step="name the folder that has it, or a tar archive of one; an MLflow model"
+                " comes in by `shipway import`",
             )
         return Layout(FolderFiles(path), str(path))
     return Layout(ArchiveFiles(path, limits), str(path))

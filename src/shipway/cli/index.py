@@ -194,6 +194,20 @@ COMMANDS = (
         "shipway gc --dry-run",
     ),
     Command(
+        "push",
+        "shipway.cli.push:push",
+        SHIP,
+        "Send a version to an OCI registry or folder, with its signatures.",
+        "shipway push flight-delay@3 registry.example/models/flight-delay:3",
+    ),
+    Command(
+        "pull",
+        "shipway.cli.pull:pull",
+        SHIP,
+        "Take a version from an OCI registry, folder or archive, if it is believed.",
+        "shipway pull registry.example/models/flight-delay:3",
+    ),
+    Command(
         "image",
         "shipway.cli.image:image",
         SHIP,

@@ -1,4 +1,4 @@
-"""What is said about a version beside it: evidence now, signatures where there are any.
+"""What is said about a version beside it: what was judged of it, and who signed it.
 
 Neither is part of a version, whose manifest knows nothing of it, so each is an artefact of its
 own whose subject is that of the version (OCI image-spec 1.1). One record is one artefact: the
@@ -7,7 +7,7 @@ same record is the same one wherever it is pushed from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
@@ -17,8 +17,13 @@ from shipway.errors import ModelFileError
 from shipway.exchange.repository import MOST_MANIFEST_BYTES, Repository, Source
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_descriptor
 from shipway.registry.records import EvidenceRecord
+from shipway.security.statements import BUNDLE_TYPE
+from shipway.security.trust import Signature
 
 EVIDENCE_TYPE = "application/vnd.shipway.evidence.v1+json"
+_PUBLIC_KEY = "dev.shipway.signature.public-key"
+"""The PEM of the key of a signature: known by its fingerprint, so it need not be believed."""
+
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"
 _MOST_ATTACHMENTS = 1_000
@@ -69,6 +74,21 @@ def read_evidence(attachment: Attachment) -> Evidence:
         raise ModelFileError(
             f"what is attached as evidence is none: {error}", next_step="push the version again"
         ) from error
+
+
+def signature_attachment(signature: Signature) -> Attachment:
+    """*signature* as it travels."""
+    key = {_PUBLIC_KEY: signature.public_key} if signature.public_key else {}
+    return Attachment(type=BUNDLE_TYPE, content=signature.bundle, annotations=key)
+
+
+def signatures_in(attachments: Iterable[Attachment]) -> tuple[Signature, ...]:
+    """The signatures among *attachments*; whether they are good is for the policy to say."""
+    return tuple(
+        Signature(one.content, one.annotations.get(_PUBLIC_KEY, ""))
+        for one in attachments
+        if one.type == BUNDLE_TYPE
+    )
 
 
 def attach(repository: Repository, subject: bytes, attachments: Sequence[Attachment]) -> None:

@@ -12,7 +12,14 @@ import msgspec
 
 from shipway.domain.digests import digest_of
 from shipway.durable import replace_file, storing
-from shipway.errors import DigestMismatch, ModelFileError, NotFoundError, TooLarge, UsageError
+from shipway.errors import (
+    ConflictError,
+    DigestMismatch,
+    ModelFileError,
+    NotFoundError,
+    TooLarge,
+    UsageError,
+)
 from shipway.exchange.beneath import Folder
 from shipway.exchange.repository import MOST_MANIFEST_BYTES, About
 from shipway.registry.oci import LAYOUT, Descriptor, Index, hex_of, image_descriptor, index_bytes
@@ -103,7 +110,7 @@ class Layout:
             tags = ", ".join(filter(None, map(tag_of, whole))) or "none has a tag"
             raise UsageError(
                 f"{self._where} holds {len(whole)} artefacts: {tags}"[:500],
-                next_step="say which one is meant with --tag",
+                next_step=f"say which one is meant: {self._where}:TAG",
             )
         if not whole:
             raise NotFoundError(f"{self._where} holds no artefact", next_step="check the path")
@@ -126,7 +133,7 @@ class Layout:
     def _no_layout(self, why: str) -> ModelFileError:
         return ModelFileError(
             f"{self._where} is not an OCI image layout: {why}",
-            next_step="name one that was written by `shipway export --format oci`, or by skopeo",
+            next_step="name one that was written by `shipway push`, skopeo or oras",
         )
 
 
@@ -141,8 +148,17 @@ class LayoutFolder:
         self.referrers = self._layout.referrers
 
     def begin(self) -> None:
-        """Make the folder a layout, if it is none yet."""
+        """Make the folder a layout, if it is none yet.
+
+        Raises :class:`~shipway.errors.ConflictError` for a folder with something else in it.
+        """
         with storing(self._folder):
+            there = self._folder.is_dir() and any(self._folder.iterdir())
+            if there and not (self._folder / ROOT).is_file():
+                raise ConflictError(
+                    f"{str(self._folder)!r} holds something else than an OCI image layout",
+                    next_step="name an empty folder, or one that is not there yet",
+                )
             (self._folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             if not (self._folder / ROOT).exists():
                 replace_file(self._folder / ROOT, LAYOUT)

@@ -9,7 +9,6 @@ import msgspec
 
 from shipway.errors import TooLarge
 
-
 _UNITS: Mapping[str, str] = MappingProxyType(
     {
         "bytes": "bytes",

@@ -24,9 +24,10 @@ _REFERENCE = re.compile(
     re.ASCII,
 )
 _LONGEST = 512
-_SCHEME = "oci://"
+SCHEME = "oci://"
 _FORM = (
-    "write it as oci://registry/name:tag, for example oci://registry.example/models/flight-delay:3"
+    "write registry/name:tag, as in registry.example/models/flight-delay:3, or the path of a folder"
+    " that begins with ./ or /"
 )
 
 
@@ -102,7 +103,7 @@ def source(text: str) -> Reference:
 
 
 def _parsed(text: str) -> Reference:
-    bare = text.removeprefix(_SCHEME)
+    bare = text.removeprefix(SCHEME)
     match = _REFERENCE.fullmatch(bare) if len(text) <= _LONGEST else None
     if match is None:
         raise UsageError(f"{text[:200]!r} does not name an artefact", next_step=_FORM)
