@@ -33,6 +33,14 @@ def reference(registry: str, tmp_path: Path) -> str:
     return f"{registry}/models/{tmp_path.name.replace('_', '-').lower()}:1"
 
 
+@pytest.fixture
+def other(begun: Project, tmp_path: Path) -> Project:
+    """A project of somebody else, in which nothing is published yet."""
+    project = begun.copy(tmp_path / "other")
+    project.json("versions")  # which makes the store
+    return project
+
+
 def told(project: Project, what: str) -> list[dict[str, object]]:
     """The lines of the audit log about *what*."""
     return [line for line in project.json("audit", "show")["lines"] if line["what"] == what]
@@ -40,12 +48,11 @@ def told(project: Project, what: str) -> list[dict[str, object]]:
 
 @REGISTRY
 def test_a_version_is_the_same_where_it_arrives(
-    live: Project, project: Project, reference: str, tmp_path: Path
+    live: Project, other: Project, reference: str
 ) -> None:
     """Bytes, digest and signature arrive in a store that had nothing, and both logs tell of it."""
     sent = live.json("push", "churn@1", reference)
     assert (sent["version"], sent["signatures"], sent["already_there"]) == ("churn@1", 1, 0)
-    other = project.copy(tmp_path / "other")
     pulled = other.json("pull", reference)
     assert (pulled["version"], pulled["new"], pulled["artifact"]) == (
         "churn@1",
@@ -65,29 +72,29 @@ def test_a_version_is_the_same_where_it_arrives(
 
 @REGISTRY
 def test_a_verdict_from_elsewhere_opens_no_gate(
-    live: Project, project: Project, reference: str
+    live: Project, other: Project, reference: str
 ) -> None:
     """What passed there is shown here, and is promoted only once it has passed here."""
     live.json("push", "churn@churn", reference)
-    pulled = project.json("pull", reference)
+    pulled = other.json("pull", reference)
     assert [(one["kind"], one["verdict"]) for one in pulled["claims"]] == [("gate", "pass")]
-    assert project.json("versions")["versions"][0]["verdict"] == ""
-    refusal_of(project, "promote", "1", code=1, says=("never gated",))
-    history = project.json("versions", "--history")["happenings"]
+    assert other.json("versions")["versions"][0]["verdict"] == ""
+    refusal_of(other, "promote", "1", code=1, says=("has not been through the gate",))
+    history = other.json("versions", "--history")["happenings"]
     assert [one["what"] for one in history] == ["published", "elsewhere"]
-    project.json("gate", "--version", "1")
-    project.json("promote", "1")
+    other.json("gate", "1")
+    other.json("promote", "1")
 
 
 @REGISTRY
-def test_pulling_again_changes_nothing(live: Project, project: Project, reference: str) -> None:
+def test_pulling_again_changes_nothing(live: Project, other: Project, reference: str) -> None:
     """The same version, signature and verdict are there once, however often they come."""
     live.json("push", "churn@1", reference)
-    first, second = (project.json("pull", reference) for _ in range(2))
+    first, second = (other.json("pull", reference) for _ in range(2))
     assert (first["new"], second["new"]) == (True, False)
     assert first["version"] == second["version"] == "churn@1"
     assert second["signatures"] == 1
-    assert len(project.json("versions", "--history")["happenings"]) == 2
+    assert len(other.json("versions", "--history")["happenings"]) == 2
 
 
 @REGISTRY
@@ -97,6 +104,8 @@ def test_pushing_again_sends_nothing(live: Project, reference: str) -> None:
     again = live.json("push", "1", f"oci://{reference}")
     assert again["already_there"] == again["blobs"] == first["blobs"]
     publish(live, "another")
+    live.json("sign", "2")
+    live.json("verify", "2")
     refusal_of(live, "push", "churn@2", reference, says=("is another artefact",))
     moved = live.json("push", "churn@2", reference, "--force")
     assert moved["digest"] != first["digest"]
@@ -105,7 +114,7 @@ def test_pushing_again_sends_nothing(live: Project, reference: str) -> None:
 @REGISTRY
 @pytest.mark.needs("skopeo")
 def test_other_tools_read_and_bring_it(
-    live: Project, project: Project, reference: str, tmp_path: Path
+    live: Project, other: Project, reference: str, tmp_path: Path
 ) -> None:
     """skopeo copies what was pushed into a layout and an archive, and both are pulled."""
     sent = live.json("push", "churn@1", reference)
@@ -113,52 +122,52 @@ def test_other_tools_read_and_bring_it(
     for kind, name in (("oci", "layout"), ("oci-archive", "model.tar")):
         there = f"{kind}:{tmp_path / name}:mine"
         subprocess.run([*source, there], check=True, capture_output=True)
-        asked = project.json("pull", str(tmp_path / name), "--dry-run")
+        asked = other.json("pull", str(tmp_path / name), "--dry-run")
         assert (asked["artifact"], asked["version"], asked["new"]) == (sent["digest"], "", True)
-    pulled = project.json("pull", f"{tmp_path / 'layout'}:mine")
+    pulled = other.json("pull", f"{tmp_path / 'layout'}:mine")
     assert pulled["version"] == "churn@1"
 
 
 def test_a_folder_carries_a_version_with_its_signatures(
-    live: Project, project: Project, tmp_path: Path
+    live: Project, other: Project, tmp_path: Path
 ) -> None:
     """A layout on a stick is as good as a registry: tags, signatures and verdicts are in it."""
     layout = tmp_path / "stick"
     sent = live.json("push", "churn@latest", str(layout))
     assert sent["address"] == f"{layout}:churn-1"
     named = identity(live)
-    trusting(project, identities=[f"churn = {named}"])
-    pulled = project.json("pull", f"{layout}@{sent['digest']}")
+    trusting(other, identities=[f"churn = {named}"])
+    pulled = other.json("pull", f"{layout}@{sent['digest']}")
     assert (pulled["identity"], pulled["named"], pulled["signatures"]) == (named, True, 1)
     assert len(pulled["claims"]) == 1
     assert json.loads((layout / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
 
 
 def test_what_the_policy_does_not_believe_stays_outside(
-    live: Project, project: Project, tmp_path: Path
+    live: Project, other: Project, tmp_path: Path
 ) -> None:
     """Unsigned, signed by a stranger, or by somebody revoked: each its own error, and no version."""
     layout = tmp_path / "layout"
     live.json("push", "churn@1", str(layout))
-    trusting(project, identities=[f"churn = key:{'0' * 64}"])
-    error = refusal_of(project, "pull", str(layout), code=4)
+    trusting(other, identities=[f"churn = key:{'0' * 64}"])
+    error = refusal_of(other, "pull", str(layout), code=4)
     assert error["code"] == "trust.identity-unknown"
     named = identity(live)
-    trusting(project, identities=[f"churn = {named}"], revoked=[named])
-    error = refusal_of(project, "pull", str(layout), code=4)
+    trusting(other, identities=[f"churn = {named}"], revoked=[named])
+    error = refusal_of(other, "pull", str(layout), code=4)
     assert error["code"] == "trust.identity-revoked"
     index = json.loads((layout / "index.json").read_text())
     index["manifests"] = [one for one in index["manifests"] if "ref.name" in str(one)]
     (layout / "index.json").write_text(json.dumps(index))
-    trusting(project, identities=[f"churn = {named}"])
-    error = refusal_of(project, "pull", str(layout), code=4)
+    trusting(other, identities=[f"churn = {named}"])
+    error = refusal_of(other, "pull", str(layout), code=4)
     assert error["code"] == "trust.signature-missing"
-    assert project.json("versions")["versions"] == []
-    assert {line["outcome"] for line in told(project, "version.pull")} <= {"failed", "refused"}
+    assert other.json("versions")["versions"] == []
+    assert {line["outcome"] for line in told(other, "version.pull")} <= {"failed", "refused"}
 
 
 def test_code_comes_in_only_if_somebody_answers_for_it(
-    live: Project, project: Project, tmp_path: Path
+    live: Project, other: Project, tmp_path: Path
 ) -> None:
     """A model that is code is refused, unless a named identity signed it or somebody trusts it."""
     made = publish(
@@ -169,22 +178,22 @@ def test_code_comes_in_only_if_somebody_answers_for_it(
         main_file="code.zip",
     )
     live.json("push", made.ref, str(tmp_path / "unsigned"))
-    error = refusal_of(project, "pull", str(tmp_path / "unsigned"), says=("holds code",))
+    error = refusal_of(other, "pull", str(tmp_path / "unsigned"), says=("holds code",))
     assert error["code"] == "model.code-refused"
-    assert project.json("pull", str(tmp_path / "unsigned"), "--trust-code")["version"] == "churn@1"
+    assert other.json("pull", str(tmp_path / "unsigned"), "--trust-code")["version"] == "churn@1"
     live.json("sign", "2")
     live.json("push", made.ref, str(tmp_path / "signed"))
-    trusting(project, identities=[f"churn = {identity(live)}"])
-    assert project.json("pull", str(tmp_path / "signed"))["named"]
+    trusting(other, identities=[f"churn = {identity(live)}"])
+    assert other.json("pull", str(tmp_path / "signed"))["named"]
 
 
 def test_another_models_version_is_taken_only_by_its_name(
-    live: Project, project: Project, tmp_path: Path
+    live: Project, other: Project, tmp_path: Path
 ) -> None:
     """A version is of the model that it was published for; no name but its own will do."""
     live.json("push", "churn@1", str(tmp_path / "layout"))
-    refusal_of(project, "pull", str(tmp_path / "layout"), "--as", "other", says=("of 'churn'",))
-    assert project.json("pull", str(tmp_path / "layout"), "--as", "churn")["version"] == "churn@1"
+    refusal_of(other, "pull", str(tmp_path / "layout"), "--as", "other", says=("of 'churn'",))
+    assert other.json("pull", str(tmp_path / "layout"), "--as", "churn")["version"] == "churn@1"
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def pull(
     return Result(
         document=pulled,
         show=lambda output: _show(pulled, output),
-        next_step=f"shipway gate --version {pulled.version.rpartition('@')[2]}"
+        next_step=f"shipway gate {pulled.version.rpartition('@')[2]}"
         if pulled.version
         else "the same command without --dry-run",
     )
