@@ -27,6 +27,8 @@ _PUBLIC_KEY = "dev.shipway.signature.public-key"
 _EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 _EMPTY = b"{}"
 _MOST_ATTACHMENTS = 1_000
+_MOST_BYTES = 64 << 20
+"""All of them together: they are kept in memory."""
 
 
 class Attachment(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +124,7 @@ def attached(repository: Source, digest: str) -> Iterator[Attachment]:
             f"{len(referrers):,} artefacts refer to {digest}",
             next_step="remove those that do not belong there",
         )
+    room = _MOST_BYTES
     for one in referrers:
         try:
             known = msgspec.json.decode(repository.manifest(one.digest), type=_Referrer)
@@ -131,6 +134,12 @@ def attached(repository: Source, digest: str) -> Iterator[Attachment]:
             continue
         layer = known.layers[0]
         if layer.size <= MOST_MANIFEST_BYTES:
+            room -= layer.size
+            if room < 0:
+                raise ModelFileError(
+                    f"what refers to {digest} has more than {_MOST_BYTES:,} bytes",
+                    next_step="remove those that do not belong there",
+                )
             yield Attachment(
                 type=known.artifact_type,
                 content=repository.blob(layer),

@@ -82,10 +82,10 @@ class Folder:
             raise self._refused(path, error.strerror or str(error)) from error
         finally:
             os.close(folder)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise self._refused(path, "it is no plain file")
         with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise self._refused(path, "it is no plain file")
             data = file.read(most_bytes + 1)
         if len(data) > most_bytes:
             raise self._refused(path, f"it is larger than {most_bytes:,} bytes")

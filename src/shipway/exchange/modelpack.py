@@ -157,10 +157,18 @@ def path_of(layer: Descriptor) -> str:
     return layer.annotations.get(FILEPATH) or layer.annotations.get(TITLE, "")
 
 
-def own_manifest(artifact: Artifact) -> Descriptor | None:
-    """The layer with a manifest of Shipway's; None for an artefact of somebody else."""
+def own_manifest(artifact: Artifact, where: str) -> Descriptor | None:
+    """The layer with a manifest of Shipway's; None for an artefact of somebody else.
+
+    Raises :class:`~shipway.errors.ModelFileError` where there are several.
+    """
     found = [layer for layer in artifact.layers if path_of(layer) == MANIFEST_FILE]
-    return found[0] if len(found) == 1 else None
+    if len(found) > 1:
+        raise ModelFileError(
+            f"{where} is refused: two layers are {MANIFEST_FILE!r}",
+            next_step="push the version again; nothing was taken from this artefact",
+        )
+    return found[0] if found else None
 
 
 def read_manifest(content: bytes, where: str) -> Manifest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from shipway.domain.digests import digest_of
-from shipway.errors import ModelFileError, TooLarge
+from shipway.errors import ModelFileError, Problem, TooLarge
 from shipway.exchange.attachments import Attachment, attached
 from shipway.exchange.limits import Limits
 from shipway.exchange.modelpack import (
@@ -53,7 +53,7 @@ def pull(
     limits.hold("file_bytes", max(sizes), f"the largest file of {where}")
     limits.hold("bytes", sum(sizes) + artifact.config.size, where)
     digest = digest_of(content)
-    own = own_manifest(artifact)
+    own = own_manifest(artifact, where)
     if own is None:
         small = artifact.config.size <= MOST_MANIFEST_BYTES
         config = repository.blob(artifact.config) if small else b""
@@ -77,6 +77,11 @@ def pull(
 
 def _check(artifact: Artifact, manifest: Manifest, where: str, model: str | None) -> None:
     problems = [*path_problems(manifest.files), *layer_problems(artifact, manifest)]
+    main_file = manifest.spec.main_file
+    if main_file not in {entry.path for entry in manifest.files}:
+        problems.append(
+            Problem("registry.file-missing", f"its main file {main_file!r} is none of its files")
+        )
     if problems:
         raise ModelFileError(
             f"{where} is not the version that it says it is",
