@@ -146,7 +146,7 @@ def test_a_folder_carries_a_version_with_its_signatures(
 def test_what_the_policy_does_not_believe_stays_outside(
     live: Project, other: Project, tmp_path: Path
 ) -> None:
-    """Unsigned, signed by a stranger, or by somebody revoked: each its own error, and no version."""
+    """Unsigned, by a stranger, by somebody revoked: each is an error of its own, and no version."""
     layout = tmp_path / "layout"
     live.json("push", "churn@1", str(layout))
     trusting(other, identities=[f"churn = key:{'0' * 64}"])
