@@ -9,10 +9,11 @@ from pathlib import Path
 from shipway.bootstrap.project import Project
 from shipway.domain.progress import Task
 from shipway.errors import ModelFileError
-from shipway.exchange.archives import ArchiveFiles
+from shipway.exchange.archives import ArchiveFiles, FilesBelow, UnpackedFiles, is_gzip
 from shipway.exchange.credentials import credentials_for
-from shipway.exchange.layout import ROOT, FolderFiles, Layout, LayoutFolder
+from shipway.exchange.layout import ROOT, Files, FolderFiles, Layout, LayoutFolder
 from shipway.exchange.limits import Limits
+from shipway.exchange.mlflow_reading import MLMODEL
 from shipway.exchange.places import Place
 from shipway.exchange.references import Reference
 from shipway.exchange.remote import RemoteRepository
@@ -75,3 +76,27 @@ def layout_at(path: Path, limits: Limits) -> Layout:
             )
         return Layout(FolderFiles(path), str(path))
     return Layout(ArchiveFiles(path, limits), str(path))
+
+
+def logged_files(path: Path, limits: Limits) -> Files:
+    """The files of the MLflow model in the folder, or in the tar archive, at *path*.
+
+    Its own file ``MLmodel`` may be named too; in an archive it may lie below folders. Raises
+    :class:`~shipway.errors.ModelFileError` for what is none.
+    """
+    if path.name == MLMODEL and path.is_file():
+        path = path.parent
+    if path.is_dir():
+        if not (path / MLMODEL).is_file():
+            raise ModelFileError(
+                f"{str(path)!r} is no MLflow model: it has no file {MLMODEL}",
+                next_step="name the folder that has it; `shipway pack` takes a model's file alone",
+            )
+        return FolderFiles(path)
+    if not path.is_file():
+        raise ModelFileError(
+            f"there is no MLflow model {str(path)!r}",
+            next_step="name its folder, or a tar archive of one",
+        )
+    files = UnpackedFiles(path, limits) if is_gzip(path) else ArchiveFiles(path, limits)
+    return FilesBelow(files, MLMODEL, str(path))

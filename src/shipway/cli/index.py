@@ -68,6 +68,13 @@ COMMANDS = (
         "shipway pack model.joblib --trust-pickle",
     ),
     Command(
+        "import",
+        "shipway.cli.import_model:import_model",
+        RELEASE,
+        "Make a model that MLflow logged a version: converted, proved equal, published.",
+        "shipway import mlruns/1/models/m-1f2e/artifacts",
+    ),
+    Command(
         "gate",
         "shipway.cli.gate:gate",
         RELEASE,
@@ -206,6 +213,13 @@ COMMANDS = (
         SHIP,
         "Take a version from an OCI registry, folder or archive, if it is believed.",
         "shipway pull registry.example/models/flight-delay:3",
+    ),
+    Command(
+        "export",
+        "shipway.cli.export:export",
+        SHIP,
+        "Write a version as an MLflow model, for mlflow.pyfunc.load_model.",
+        "shipway export flight-delay@3 out/model --as mlflow",
     ),
     Command(
         "image",

@@ -46,15 +46,66 @@ class ArchiveFiles:
         except OSError as error:
             raise _refused(self._where, error.strerror or str(error)) from error
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What there is."""
+        return tuple(self._members)
+
     def read(self, path: str, most_bytes: int) -> bytes:
         """See the protocol."""
         offset, size = self._members.get(path, (0, -1))
         if not 0 <= size <= most_bytes:
-            why = f"it has no file {path!r}" if size < 0 else f"{path!r} is larger than it may be"
-            raise _refused(self._where, why)
+            raise _no_file(self._where, path, absent=size < 0)
         with self._path.open("rb") as file:
             file.seek(offset)
             return file.read(size)
+
+
+class UnpackedFiles:
+    """The :class:`~shipway.exchange.layout.Files` of a tar archive that was compressed by gzip."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._where = str(path)
+        try:
+            with path.open("rb") as file:
+                content = file.read(limits.bytes + 1)
+        except OSError as error:
+            raise _refused(self._where, error.strerror or str(error)) from error
+        limits.hold("bytes", len(content), self._where)
+        self._files = unpack(content, self._where, limits, compressed=True)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """What there is."""
+        return tuple(self._files)
+
+    def read(self, path: str, most_bytes: int) -> bytes:
+        """See the protocol."""
+        found = self._files.get(path)
+        if found is None or len(found) > most_bytes:
+            raise _no_file(self._where, path, absent=found is None)
+        return found
+
+
+class FilesBelow:
+    """Those of the archived *files* that lie where the only file called *name* does."""
+
+    def __init__(self, files: ArchiveFiles | UnpackedFiles, name: str, where: str) -> None:
+        found = [path for path in files.paths if path.rpartition("/")[2] == name]
+        if len(found) != 1:
+            raise _refused(where, f"it has {len(found)} files {name!r}")
+        self._files = files
+        self._above = found[0].removesuffix(name)
+
+    def read(self, path: str, most_bytes: int) -> bytes:
+        """See the protocol."""
+        return self._files.read(f"{self._above}{path}", most_bytes)
+
+
+def is_gzip(path: Path) -> bool:
+    """Whether the file at *path* begins as gzip does."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def unpack(content: bytes, where: str, limits: Limits, *, compressed: bool) -> dict[str, bytes]:
@@ -72,17 +123,6 @@ def unpack(content: bytes, where: str, limits: Limits, *, compressed: bool) -> d
         plain.seek(member.offset_data)
         found[member.name] = plain.read(member.size)
     return found
-
-
-def write_archive(folder: Path, archive: Path) -> None:
-    """Write the files of *folder* to the tar *archive*: equal files give equal bytes."""
-    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                member.size = path.stat().st_size
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
 
 
 def _inflated(content: bytes, where: str, limits: Limits) -> bytes:
@@ -207,3 +247,8 @@ def _after(file: _Headers, end: int, whole: int) -> Iterator[Problem]:
 
 def _refused(where: str, why: str) -> ModelFileError:
     return ModelFileError(f"{where} is refused: {why}", next_step=_NEXT)
+
+
+def _no_file(where: str, path: str, *, absent: bool) -> ModelFileError:
+    why = f"it has no file {path!r}" if absent else f"{path!r} is larger than it may be"
+    return _refused(where, why)
