@@ -62,6 +62,6 @@ def _check_listed(project: Project, logged: Logged, path: Path) -> None:
         raise PickleRefused(
             f"{logged.path!r} of {str(path)!r} is a pickle: opening it runs whatever code its"
             " author put into it, and the policy does not list it",
-            next_step=f'write pickle = ["{digest}"] under [trust] if you believe who made it; or'
+            next_step=f'write pickle = ["{digest}"] under [trust], if you believe who made it; or'
             " log the model as ONNX, or with serialization_format skops",
         )
