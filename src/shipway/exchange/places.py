@@ -60,7 +60,7 @@ def place_to_fetch(text: str) -> Place:
 
 
 def _local(text: str) -> Local | None:
-    if text.startswith(SCHEME) or "\0" in text:
+    if not text or text.startswith(SCHEME) or "\0" in text:
         return None
     whole = Path(text).expanduser()
     if whole.exists():

@@ -118,10 +118,17 @@ class Session:
 
         Raises :class:`~shipway.errors.ServerUnreachable` and what :func:`refusal` says.
         """
-        with self.asking(
-            method, url, headers=headers, content=content, good=good, attempts=attempts
-        ) as response:
-            return _whole(response, most_bytes)
+        for attempt in range(1, attempts + 1):
+            try:
+                with self.asking(
+                    method, url, headers=headers, content=content, good=good, attempts=attempts
+                ) as response:
+                    return _whole(response, most_bytes)
+            except httpx.TransportError as error:  # the answer broke off
+                if attempt == attempts:
+                    raise _unreachable(self._registry, error) from error
+                self.pause(attempt)
+        raise AssertionError("unreachable")
 
     @contextmanager
     def asking(
