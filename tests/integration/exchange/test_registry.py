@@ -43,7 +43,7 @@ class Told:
 
 
 def busy(status: int, **headers: str) -> Answer:
-    return lambda handler: send(handler, b"", status=status, **headers)
+    return lambda handler: send(handler, b"", status=status, says=None, **headers)
 
 
 def whole(handler: BaseHTTPRequestHandler) -> None:
@@ -125,7 +125,11 @@ def test_a_token_is_asked_for_and_told_to_nobody_else(tmp_path: Path) -> None:
 
         packed = write_layout(tmp_path / "layout")
         away = busy(307, Location=f"http://{other}/bytes")
-        answers = {"manifests/1": manifest, "/token": realm, digest_of(MODEL): away}
+        answers: dict[str, Answer] = {
+            "manifests/1": manifest,
+            "/token": realm,
+            digest_of(MODEL): away,
+        }
         with (
             served(tmp_path / "layout", answers) as address,
             open_project(
