@@ -51,7 +51,7 @@ def push(
 
 
 def _show(sent: Pushed, output: Output) -> None:
-    beside = f"{sent.evidence:,} verdicts and {sent.signatures:,} signatures"
+    beside = f"{_counted(sent.evidence, 'verdict')} and {_counted(sent.signatures, 'signature')}"
     what = f"{sent.version}, {size(sent.size_bytes)}, with {beside}"
     if not sent.digest:
         output.line(f"Would send {what}, to {sent.address}")
@@ -60,3 +60,7 @@ def _show(sent: Pushed, output: Output) -> None:
     if sent.already_there:
         output.line(f"{sent.already_there:,} of its {sent.blobs:,} files were there already")
     output.line(f"It is {sent.digest} there, for ever")
+
+
+def _counted(many: int, what: str) -> str:
+    return f"{many:,} {what}{'' if many == 1 else 's'}"
