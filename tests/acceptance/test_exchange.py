@@ -140,6 +140,8 @@ def test_a_folder_carries_a_version_with_its_signatures(
     pulled = other.json("pull", f"{layout}@{sent['digest']}")
     assert (pulled["identity"], pulled["named"], pulled["signatures"]) == (named, True, 1)
     assert len(pulled["claims"]) == 1
+    # Who hands it on says only what was judged by himself.
+    assert other.json("push", "churn@1", str(tmp_path / "next"))["evidence"] == 0
     assert json.loads((layout / "oci-layout").read_text()) == {"imageLayoutVersion": "1.0.0"}
 
 
