@@ -96,7 +96,7 @@ def pull(
         if not isinstance(fetched, Fetched):
             raise ModelFileError(
                 f"{where} was made by another tool, and has no manifest of Shipway's",
-                next_step="get the model's file out of it and pack that: `shipway pack`",
+                next_step=f"make a version of the model in it: `shipway import {where}`",
             )
         return _enter(project, fetched, where, trust_code=trust_code, dry_run=dry_run)
 

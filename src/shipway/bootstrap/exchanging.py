@@ -89,7 +89,8 @@ def logged_files(path: Path, limits: Limits) -> Files:
     if path.is_dir():
         if not (path / MLMODEL).is_file():
             raise ModelFileError(
-                f"{str(path)!r} is no MLflow model: it has no file {MLMODEL}",
+                f"{str(path)!r} is no MLflow model (it has no file {MLMODEL}) and no OCI image"
+                f" layout (it has no file {ROOT})",
                 next_step="name the folder that has it; `shipway pack` takes a model's file alone",
             )
         return FolderFiles(path)

@@ -15,7 +15,10 @@ from shipway.cli.packed import show_packed
 
 def import_model(
     model: Annotated[
-        Path, Parameter(help="The folder of an MLflow model, or a tar archive of one.")
+        str,
+        Parameter(
+            help="The folder or a tar archive of an MLflow model; or registry/name:tag or a layout."
+        ),
     ],
     /,
     *,
@@ -25,10 +28,11 @@ def import_model(
     dry_run: Annotated[bool, Parameter(help="Convert and prove, but publish nothing.")] = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
-    """Make a model that MLflow logged a version: converted, proved equal, published.
+    """Make a model of MLflow's, or another tool's ModelPack, a version.
 
-    Taken are the flavours onnx, sklearn, lightgbm and xgboost. A pickle is opened only if
-    trust.pickle lists its digest; nothing else of the folder is run.
+    It is converted, proved equal and published, as by pack. Of MLflow's the flavours onnx, sklearn,
+    lightgbm and xgboost are taken. A pickle is opened only if trust.pickle lists its digest;
+    nothing else that comes is run.
     """
     from shipway.api.import_model import import_model as make
     from shipway.api.pack import publish

@@ -71,7 +71,7 @@ COMMANDS = (
         "import",
         "shipway.cli.import_model:import_model",
         RELEASE,
-        "Make a model that MLflow logged a version: converted, proved equal, published.",
+        "Make a model of MLflow's, or another tool's ModelPack, a version.",
         "shipway import mlruns/1/models/m-1f2e/artifacts",
     ),
     Command(

@@ -92,7 +92,7 @@ def test_what_is_made_to_do_harm_is_refused(case: str, tmp_path: Path) -> None:
     with open_project(folder, environ={}, flags=flags) as project:
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(ShipwayError) as caught:
-            import_model(project, tmp_path / "given")
+            import_model(project, str(tmp_path / "given"))
         assert says in str(caught.value)
         assert caught.value.code == code
         assert caught.value.next_step
