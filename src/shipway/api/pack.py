@@ -57,13 +57,15 @@ def pack(
     entry: str | None = None,
     requirements: Path | None = None,
     data: Path | None = None,
+    known_as: Path | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Candidate, PackResult]:
     """Make the file *model*, or the code at it, ready without publishing it.
 
     The model is converted to ONNX where that is proved to answer the same on up to 5,000 real
     rows of the training table (or of *data*), and kept in a safe format of its library otherwise.
-    Code is taken in as it is, with what *requirements* pins; *entry* names what predicts.
+    Code is taken in as it is, with what *requirements* pins; *entry* names what predicts. What is
+    remembered as the place of the file is *known_as*, where that is given.
 
     Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in and
     :class:`~shipway.errors.DataError` for rows that break the contract.
@@ -88,7 +90,7 @@ def pack(
         task.advance(1)
     making = _making(
         project,
-        model,
+        known_as or model,
         source,
         trust_pickle=trust_pickle,
         trust_code=trust_code,

@@ -68,6 +68,13 @@ COMMANDS = (
         "shipway pack model.joblib --trust-pickle",
     ),
     Command(
+        "import",
+        "shipway.cli.import_model:import_model",
+        RELEASE,
+        "Make a model of MLflow's, or another tool's ModelPack, a version.",
+        "shipway import mlruns/1/models/m-1f2e/artifacts",
+    ),
+    Command(
         "gate",
         "shipway.cli.gate:gate",
         RELEASE,
@@ -192,6 +199,27 @@ COMMANDS = (
         KEEP,
         "Remove the stored bytes that nothing needs any more.",
         "shipway gc --dry-run",
+    ),
+    Command(
+        "push",
+        "shipway.cli.push:push",
+        SHIP,
+        "Send a version to an OCI registry or folder, with its signatures.",
+        "shipway push flight-delay@3 registry.example/models/flight-delay:3",
+    ),
+    Command(
+        "pull",
+        "shipway.cli.pull:pull",
+        SHIP,
+        "Take a version from an OCI registry, folder or archive, if it is believed.",
+        "shipway pull registry.example/models/flight-delay:3",
+    ),
+    Command(
+        "export",
+        "shipway.cli.export:export",
+        SHIP,
+        "Write a version as an MLflow model, for mlflow.pyfunc.load_model.",
+        "shipway export flight-delay@3 out/model --as mlflow",
     ),
     Command(
         "image",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
 from shipway.cli.options import NO_OPTIONS, Options
-from shipway.cli.output import Output, Result
-from shipway.cli.visible import number, size
-
-if TYPE_CHECKING:
-    from shipway.api.pack import PackResult
+from shipway.cli.output import Result
+from shipway.cli.packed import show_packed
 
 
 def pack(
@@ -74,25 +71,6 @@ def pack(
             result = msgspec.structs.replace(result, version=publish(project, candidate).version)
     return Result(
         document=result,
-        show=lambda output: _show(result, output),
+        show=lambda output: show_packed(result, output),
         next_step="shipway gate" if result.version else f"shipway pack {model}",
     )
-
-
-def _show(result: PackResult, output: Output) -> None:
-    if (parity := result.parity) is not None:
-        output.line(
-            f"Proved on {parity.rows:,} rows: largest difference"
-            f" {number(parity.largest_difference, digits=2)},"
-            f" {parity.flipped:,} decisions flipped"
-        )
-    for note in result.notes:
-        output.line(f"Note: {note}")
-    if result.version is None:
-        output.line(f"Ready as {result.format}, {size(result.size_bytes)}; nothing was published")
-    else:
-        output.line(
-            f"Published {result.version.ref} as {result.format}, {size(result.size_bytes)},"
-            f" {result.version.digest[:19]}",
-            style="green",
-        )

@@ -439,6 +439,23 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=36_500)],
         Meta(description="days for which the audit log keeps its lines", extra=_ADVANCED),
     ] = 183
+    pull_limit_bytes: Annotated[
+        Count,
+        Meta(
+            description="the most that `pull` and `import` take of one artefact, as it comes",
+            extra=_ADVANCED,
+        ),
+    ] = 4 << 30
+    pull_limit_expanded_bytes: Annotated[
+        Count,
+        Meta(description="the same, of its files once they are unpacked", extra=_ADVANCED),
+    ] = 8 << 30
+    pull_limit_file_bytes: Annotated[
+        Count, Meta(description="the same, of one file", extra=_ADVANCED)
+    ] = 2 << 30
+    pull_limit_files: Annotated[
+        Count, Meta(description="the most files that an artefact may have", extra=_ADVANCED)
+    ] = 1_000
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,15 @@ def check_name(name: str, *, what: str = "name") -> str:
     )
 
 
+def is_device(name: str) -> bool:
+    """Whether Windows takes a file called *name* for a device, whatever its extension.
+
+    >>> is_device("AUX.txt"), is_device("auxiliary.txt")
+    (True, False)
+    """
+    return name.split(".", 1)[0].rstrip(" ").lower() in _DEVICES
+
+
 def suggestion(name: str) -> str:
     """A ``": try 'x'"`` ending with the nearest allowed name, or nothing if none is near."""
     candidate = allowed_name(name)

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from shipway.domain.digests import digest_of
+from shipway.domain.names import is_device
 from shipway.errors import Problem
 from shipway.registry.records import FileEntry
 
@@ -58,6 +59,7 @@ def path_fault(path: str) -> str:
             sign in '\\:<>"|?*' or unicodedata.category(sign) in {"Cc", "Cs"} for sign in path
         ),
         "a part of it ends with a dot or a space": any(part.endswith((".", " ")) for part in parts),
+        "a part of it is the name of a device of Windows": any(map(is_device, parts)),
         "it is not in Unicode's composed form (NFC)": not unicodedata.is_normalized("NFC", path),
         f"a part of it is longer than {_LONGEST_PART_BYTES} bytes": longest > _LONGEST_PART_BYTES,
         "it is what the manifest is called": path.casefold() == MANIFEST_NAME,

@@ -87,6 +87,11 @@ def hex_of(digest: str) -> str:
     return match[1]
 
 
+def is_digest(text: str) -> bool:
+    """Whether *text* has the form of a SHA-256 digest."""
+    return _DIGEST.fullmatch(text) is not None
+
+
 def image_bytes(manifest: Manifest, content: bytes) -> bytes:
     """The image manifest of the version whose own manifest reads *content*."""
     config = Descriptor(media_type=VERSION_TYPE, digest=digest_of(content), size=len(content))
