@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,10 @@ OPENERS = frozenset(
     {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve", "jsonpickle"}
 )
 RUNS = frozenset({"eval", "exec", "compile", "__import__", "execfile"})
+MAKE_OBJECTS = frozenset(
+    {"torch.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "yaml.Loader",
+     "yaml.UnsafeLoader", "yaml.FullLoader", "yaml.CLoader", "yaml.CUnsafeLoader"}
+)  # fmt: skip
 AUDITED = frozenset({"runtimes/unpickling.py"})
 """The one module that opens a pickle, for who says that it is trusted."""
 
@@ -88,8 +93,12 @@ def _pickles_need_all_three() -> None:
     ):
         with pytest.raises(PickleRefused):
             check_pickles(
-                policy, "m", [pickle], lambda one=believed: one, confined=confined, what="m@1"
+                policy, "m", [pickle], partial(_same, believed), confined=confined, what="m@1"
             )
+
+
+def _same(believed: Believed) -> Believed:
+    return believed
 
 
 def test_unsafe_deserialization_wire(tmp_path: Path) -> None:
@@ -130,9 +139,8 @@ def _dangers(module: ast.Module) -> list[str]:
         elif isinstance(node, ast.ImportFrom):
             names = [(node.module or "").split(".")[0]]
         found += [name for name in names if name in OPENERS]
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            unsafe_yaml = called in {"yaml.load", "yaml.unsafe_load", "yaml.full_load"}
-            if called in RUNS or called == "torch.load" or unsafe_yaml:
-                found.append(called)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in RUNS:
+            found.append(ast.unparse(node.func))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in MAKE_OBJECTS:
+            found.append(ast.unparse(node))
     return found

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import gzip
+import importlib
 import json
 import os
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from re import _constants as constants
-from re import _parser as parser
 from typing import Any
 
 import pytest
@@ -23,6 +22,8 @@ from shipway.serving.counters import read_counters
 from shipway.serving.http.limits import Limits
 from shipway.serving.metrics import METRICS_FOLDER
 
+constants: Any = importlib.import_module("re._constants")
+parser: Any = importlib.import_module("re._parser")
 INFER = f"/v2/models/{MODEL}/infer"
 MIB = 1 << 20
 SMALL = Limits(max_body_bytes=MIB, max_chunks=100, max_elements=5_000, max_headers=50)
@@ -171,8 +172,6 @@ def test_denial_of_service_by_body_shape(small: World) -> None:
 
 def patterns() -> Iterator[tuple[str, str | bytes]]:
     """Every regular expression of the product, and the module that compiles it."""
-    import importlib
-
     source = Path(shipway.__file__).parent
     for path in sorted(source.rglob("*.py")):
         text = path.read_text("utf-8")
