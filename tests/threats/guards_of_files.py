@@ -40,7 +40,6 @@ WRITE = (
     Guard(
         "parents in a path", "registry/entries.py", 'bool({"", ".", ".."} & set(parts))', "False"
     ),
-    Guard("the root of a path", "registry/entries.py", 'path.startswith("/")', "False"),
     Guard(
         "backslashes, colons and controls in a path",
         "registry/entries.py",
