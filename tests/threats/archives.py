@@ -39,38 +39,45 @@ def zips() -> Zipped:
         "more than it declares": _declaring(_zip(("source/zeros", bytes(1 << 20))), 10),
         "cut short": good[: len(good) // 2],
         "no archive": b"PK\x03\x04" + bytes(60),
-        "damaged data": good.replace(b"x = 1\n", b"y = 2\n")
-        if b"x = 1\n" in good
-        else good[:40] + b"\xff\xff" + good[42:],
+        "damaged data": _damaged(good),
         "a password": _flagged(good, 0x1),
         "an unknown compression": _method(good, 77),
     }
 
 
-def tars(header: bytes, records: bytes) -> Mapping[str, bytes]:
-    """TAR archives in the place of a backup that begins with *header* and *records*."""
+def tars(header: bytes, records: bytes) -> Mapping[str, tuple[bytes, str]]:
+    """TAR archives in the place of a backup that begins with *header* and *records*, and why each
+    is refused.
+    """
 
     def begun(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
         return _tar((_file("shipway-backup.json"), header), (_file("records.jsonl"), records),
                     *members)  # fmt: skip
 
+    kinds = {
+        "a link": _kind("files/a", tarfile.SYMTYPE, "/etc/passwd"),
+        "a hard link": _kind("files/a", tarfile.LNKTYPE, "/etc/passwd"),
+        "a device": _kind("files/a", tarfile.CHRTYPE),
+        "a block device": _kind("files/a", tarfile.BLKTYPE),
+        "a pipe": _kind("files/a", tarfile.FIFOTYPE),
+        "a folder": _kind("files/a", tarfile.DIRTYPE),
+    }
+    places = {
+        "an absolute path": "/etc/shipway",
+        "an absolute path within": "files//etc/shipway",
+        "a path that climbs": "files/../../evil",
+        "a path beside": "metadata.sqlite3",
+    }
+    other, twice = f"blobs/sha256/{'0' * 64}", ((_file("files/a"), b"x"), (_file("files/a"), b"y"))
     return {
-        "a link": begun((_kind("files/a", tarfile.SYMTYPE, "/etc/passwd"), b"")),
-        "a hard link": begun((_kind("files/a", tarfile.LNKTYPE, "/etc/passwd"), b"")),
-        "a device": begun((_kind("files/a", tarfile.CHRTYPE), b"")),
-        "a block device": begun((_kind("files/a", tarfile.BLKTYPE), b"")),
-        "a pipe": begun((_kind("files/a", tarfile.FIFOTYPE), b"")),
-        "a folder": begun((_kind("files/a", tarfile.DIRTYPE), b"")),
-        "an absolute path": begun((_file("/etc/shipway"), b"x")),
-        "an absolute path within": begun((_file("files//etc/shipway"), b"x")),
-        "a path that climbs": begun((_file("files/../../evil"), b"x")),
-        "a path beside": begun((_file("metadata.sqlite3"), b"x")),
-        "a name twice": begun((_file("files/a"), b"x"), (_file("files/a"), b"y")),
-        "a blob that is another": begun((_file(f"blobs/sha256/{'0' * 64}"), b"x")),
-        "no end": begun(),
-        "another beginning": _tar((_file("records.jsonl"), records)),
-        "cut short": begun((_file("files/a"), bytes(4096)))[:-6000],
-        "no archive": bytes(2048),
+        **{name: (begun((member, b"")), "is no plain file") for name, member in kinds.items()},
+        **{name: (begun((_file(at), b"x")), "has no place") for name, at in places.items()},
+        "a name twice": (begun(*twice), "cannot be read or written"),
+        "a blob that is another": (begun((_file(other), b"x")), "is not what its name says"),
+        "no end": (begun(), "ends too early"),
+        "another beginning": (_tar((_file("records.jsonl"), records)), "where '"),
+        "cut short": (begun((_file("files/a"), bytes(4096)))[:-6000], ""),
+        "no archive": (bytes(2048), ""),
     }
 
 
@@ -92,6 +99,12 @@ def _special(name: str, kind: int, content: bytes) -> tuple[zipfile.ZipInfo, byt
 def _twice() -> bytes:
     made = _zip(("source/a.py", b"x"), ("source/b.py", b"y"))
     return made.replace(b"source/b.py", b"source/a.py")
+
+
+def _damaged(made: bytes) -> bytes:
+    """*made* with a block that deflate has no kind for at the beginning of its first file."""
+    at = 30 + len("source/serving.py")
+    return made[:at] + b"\xff" + made[at + 1 :]
 
 
 def _central(made: bytes, offset: int, value: bytes) -> bytes:
