@@ -21,6 +21,7 @@ from tests.unit.runtimes.test_formats import (
 import shipway
 from shipway.errors import ModelFileError, PickleRefused
 from shipway.runtimes import sklearn as sklearn_runtime
+from shipway.runtimes.detection import detect
 from shipway.runtimes.packing import pack
 from shipway.runtimes.pickles import pickles_in
 from shipway.runtimes.safety import trusted_types
@@ -67,6 +68,8 @@ def test_unsafe_deserialization_model(tmp_path: Path) -> None:
     for actual, declared in (("sklearn", "onnx"), ("onnx", "sklearn"), ("lightgbm", "xgboost")):
         with pytest.raises(ModelFileError, match=r"declared as|named like"):
             load(declared, good(actual), tmp_path)
+        with pytest.raises(ModelFileError, match="named like"):
+            detect(good(actual), MAIN_FILES[declared])
     for name in ("os.system", "builtins.eval", "operator.methodcaller"):
         with pytest.raises(ModelFileError, match="not opened from a file"):
             trusted_types([name])
