@@ -95,10 +95,10 @@ EXPRESSIONS = (
     ),
     Guard("blanks in settings", "config/positions.py", "#[^\\n]*+)*+", "#[^\\n]*)*"),
     Guard(
-        "heads of requests",
-        "serving/http/grammar.py",
-        '_PERCENT = re.compile(rb"(?:[^%]++|',
-        '_PERCENT = re.compile(rb"(?:[^%]+|',
+        "text in documents",
+        "documents/wording.py",
+        '_LEADING = re.compile(r"^(?:[-+]',
+        '_LEADING = re.compile(r"^(?:(?:[-+]+)*[-+]',
     ),
 )
 METRICS = (

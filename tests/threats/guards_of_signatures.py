@@ -74,6 +74,12 @@ SIGNATURES = (
         "        if False:\n",
     ),
     Guard(
+        "what a certifier's key is for",
+        "security/chains.py",
+        "        if usage is not None and not usage.key_cert_sign:\n",
+        "        if False:\n",
+    ),
+    Guard(
         "the media type of a bundle",
         "security/statements.py",
         "if bundle.media_type != BUNDLE_TYPE:",

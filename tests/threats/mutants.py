@@ -93,7 +93,7 @@ def chosen(names: Sequence[str]) -> Iterator[tuple[Row, Guard]]:
 def main(names: Sequence[str]) -> int:
     """Run all, print what came of it, and return the exit code."""
     rows = [row for row in GUARDED if not names or row.id in names]
-    with ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 2) // 2)) as pool:
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
         whole = list(pool.map(lambda row: run(row, _NO_GUARD), rows))
         broken = [outcome.row for outcome in whole if outcome.code != 0]
         if broken:

@@ -119,7 +119,7 @@ INJECTED = (
     *HOSTILE, "python:3.11\nRUN id", "python:3.11 AS x", "-v", "--privileged", "a:1\r\nUSER 0",
     "${X}:1", "a:1;id", "a:1|id", "a:1&&id", "a:1 # x", "'a':1", "a:1\tb", "a:1\u2028b", "A:1",
     "../a:1", "/a:1", "a//b:1", "a:", ":1", "a@sha256:x", "é:1", "python:3.11\x00", "a:1\\",
-    "a" * 600,
+    f"{'a' * 600}:1",
 )  # fmt: skip
 
 

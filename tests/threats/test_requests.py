@@ -18,7 +18,7 @@ from tests.serving_rig import MODEL, World, columns, eventually, infer, infer_bo
 from tests.soak.scale import sized
 
 import shipway
-from shipway.serving.counters import read_counters
+from shipway.serving.counters import CounterFile, read_counters
 from shipway.serving.http.limits import Limits
 from shipway.serving.metrics import METRICS_FOLDER
 
@@ -117,6 +117,8 @@ def test_denial_of_service_by_giant_or_odd_tensors(small: World) -> None:
     assert len(accepted) <= 12, accepted
     too_many = post(INFER, json.dumps(infer_body(columns(rows=5_000))).encode())
     assert asked(small, too_many) == 413
+    beside = json.dumps(infer_body(parameters={"x": [1] * 5_001})).encode()
+    assert asked(small, post(INFER, beside)) == 413  # before anything of it is decoded
     head = json.dumps(
         infer_body()
         | {"inputs": [{"name": "distance", "datatype": "FP64", "shape": [3],
@@ -256,15 +258,19 @@ def test_metric_and_label_cardinality(tmp_path: Path) -> None:
 
 
 def _a_full_file_takes_no_more(path: Path) -> None:
-    """Series beyond what a file holds share its unread end, and count nothing else wrong."""
-    from shipway.serving.counters import CounterFile
-
+    """Series beyond what a file holds, by their names or by their cells, share its unread end, and
+    count nothing else wrong.
+    """
     counters = CounterFile(path)
     first = counters.counter("shipway_http_refused_total", "first")
     first.add()
+    for number in range(3_000):
+        made = counters.histogram("shipway_request_duration_seconds", MODEL, MODEL, f"{number}")
+        made.observe(0.001)
     for number in range(30_000):
         counters.counter("shipway_http_refused_total", f"code-{number}").add()
     counters.close()
     assert path.stat().st_size < 2 * MIB
-    kept = {one.labels[0]: one.cells[0] for one in read_counters(path.parent)}
-    assert kept["first"] == 1.0
+    kept = {one.labels: one.cells[0] for one in read_counters(path.parent)}
+    assert kept["first",] == 1.0
+    assert set(kept.values()) <= {0.0, 1.0}
