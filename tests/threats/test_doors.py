@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from itertools import product
 from pathlib import Path
 
@@ -88,8 +89,8 @@ def test_authentication_bypass_by_alternate_route(tmp_path: Path) -> None:
         plain, bearer = "X-API-Key: {}", "Authorization: Bearer {}"
         assert status(world, "GET", "/v2/models/late", plain.format(text)) == 200
         for first, second in product((plain, bearer), repeat=2):
-            for one, other in ((text, "x"), ("x", text)):
-                headers = (first.format(one), second.format(other))
+            for keys_sent in ((text, "x"), ("x", text)):
+                headers = (first.format(keys_sent[0]), second.format(keys_sent[1]))
                 assert status(world, "GET", "/v2/models/late", *headers) in (400, 401), headers
     assert {path.decode() for path in OPEN_PATHS} == {
         "/", "/livez", "/readyz", "/ping", "/health", "/v2/health/live", "/v2/health/ready",
@@ -177,8 +178,6 @@ def test_default_or_hard_coded_credentials(tmp_path: Path) -> None:
     """A new store has no key and no account; a key is 256 random bits, shown once, and neither it
     nor a part of its secret is in the store.
     """
-    import secrets
-
     store = Store(tmp_path / "store")
     assert store.registry.keys() == ()
     asked: list[int] = []

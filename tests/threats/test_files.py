@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import socket
 import stat
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,9 +131,6 @@ def test_path_traversal_write(tmp_path: Path, canary: Path) -> None:
 
 def _unpack_elsewhere(way: str) -> None:
     """Unpack a model's code with a file called *way*: it is refused, or lies where it should."""
-    import io
-    import zipfile
-
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
         member = zipfile.ZipInfo("source/x")
@@ -149,8 +149,6 @@ def _unpack_elsewhere(way: str) -> None:
 
 def _with_member(archive: Path, name: str) -> Path:
     """*archive* with one file more, called *name*, before its end."""
-    import io
-
     forged = archive.with_name("forged.tar")
     with tarfile.open(archive) as old, tarfile.open(forged, "w", format=tarfile.PAX_FORMAT) as new:
         for member in old:
@@ -251,8 +249,6 @@ def _in_a_folder(folder: Path, plant: Plant, other: Path, *, hard: bool) -> None
         return
     digests = {one.name: one.digest for one in resources_of(folder, Statement("", ()))}
     assert digests["model.onnx"] == ""
-    import hashlib
-
     told = {**digests, "model.onnx": hashlib.sha256(other.read_bytes()).hexdigest()}
     signed = read_statement(statement_bytes("it", told))
     with pytest.raises(FileChanged):

@@ -42,7 +42,7 @@ from shipway.domain.model import Kind
 from shipway.errors import ShipwayError
 from shipway.monitoring.report import _embedded, _environment
 from shipway.registry.addresses import Addresses
-from shipway.registry.records import Lineage
+from shipway.registry.records import Lineage, Version
 from shipway.runtimes.confinement import clean_environment
 from shipway.security.keys import parse, without_secrets
 
@@ -67,8 +67,6 @@ def card_of(text: str) -> Card:
         notes=(text,),
         lineage=Lineage(command=("python", text), parameters={f"p{text}": text}, platform=text),
     )
-    from shipway.registry.records import Version
-
     version = Version(model="flight-delay", number=1, digest=f"sha256:{'a' * 64}", created_at=NOW,
                       created_by=text, manifest=made)  # fmt: skip
     return render_card(version, contract=contract, decision=text)
