@@ -254,23 +254,24 @@ def test_metric_and_label_cardinality(tmp_path: Path) -> None:
         after = {(one.family.name, one.labels) for one in read_counters(tmp_path / METRICS_FOLDER)}
     assert after == before
     assert 5 < len(after) <= 500
-    _a_full_file_takes_no_more(tmp_path / "full.counters")
+    _full_files_take_no_more(tmp_path / "full")
 
 
-def _a_full_file_takes_no_more(path: Path) -> None:
+def _full_files_take_no_more(folder: Path) -> None:
     """Series beyond what a file holds, by their names or by their cells, share its unread end, and
     count nothing else wrong.
     """
-    counters = CounterFile(path)
-    first = counters.counter("shipway_http_refused_total", "first")
-    first.add()
-    for number in range(3_000):
-        made = counters.histogram("shipway_request_duration_seconds", MODEL, MODEL, f"{number}")
-        made.observe(0.001)
-    for number in range(30_000):
-        counters.counter("shipway_http_refused_total", f"code-{number}").add()
-    counters.close()
-    assert path.stat().st_size < 2 * MIB
-    kept = {one.labels: one.cells[0] for one in read_counters(path.parent)}
-    assert kept["first",] == 1.0
-    assert set(kept.values()) <= {0.0, 1.0}
+    refused, took = "shipway_http_refused_total", "shipway_request_duration_seconds"
+    for name in ("names", "cells"):
+        counters = CounterFile(folder / name / f"{name}.counters")
+        counters.counter(refused, "first").add()
+        for number in range(20_000):
+            if name == "names":
+                counters.counter(refused, f"code-{number}").add()
+            elif number < 3_000:
+                counters.histogram(took, MODEL, MODEL, f"{number}").observe(0.001)
+        counters.close()
+        assert (folder / name / f"{name}.counters").stat().st_size < 2 * MIB
+        kept = {one.labels: one.cells[0] for one in read_counters(folder / name)}
+        assert kept["first",] == 1.0
+        assert set(kept.values()) <= {0.0, 1.0}
