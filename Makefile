@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check docs bench bench-serving bench-registry clean lock
+.PHONY: help demo test soak mutants check docs bench bench-serving bench-registry clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -38,6 +38,9 @@ test: $(VENV)/dev.stamp  ## every test; ARGS="-k name" for some
 soak: $(VENV)/dev.stamp  ## the long tests at their full length (hours); ARGS="-k name" for some
 	SHIPWAY_SOAK=long $(BIN)/python -m pytest -s --timeout 7200 \
 		$$(grep -rlw sized tests --include='test_*.py') $(ARGS)
+
+mutants: $(VENV)/dev.stamp  ## take each guard against a threat away in turn; ARGS="csrf_and_dns_rebinding" for some
+	$(BIN)/python -m tests.threats.mutants $(ARGS)
 
 check: $(VENV)/dev.stamp  ## layers, types, style, and that generated docs are fresh
 	$(BIN)/ruff format --check .

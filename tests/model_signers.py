@@ -69,12 +69,14 @@ def new_chain(
     signs: bool = True,
     code: bool = False,
     authority: bool = True,
+    certifies: bool | None = None,
     lasts: timedelta = 900 * _DAY,
     root: tuple[x509.Name, ec.EllipticCurvePrivateKey, bytes] | None = None,
 ) -> Chain:
     """A chain for *subject*: its certificate *signs*, or signs *code*; it begins 400 days ago.
 
-    Without *authority* the certificate between may not certify others.
+    Without *authority* the certificate between may not certify others, whatever its key usage
+    says (*certifies*, which says the same by default).
     """
     root_name, root_key, root_pem = root or new_root()
     between_key = ec.generate_private_key(ec.SECP256R1())
@@ -84,7 +86,7 @@ def new_chain(
         between_key,
         root_name,
         root_key,
-        [_constraints(ca=authority), _usage(authority)],
+        [_constraints(ca=authority), _usage(authority if certifies is None else certifies)],
     )
     key = ec.generate_private_key(ec.SECP384R1())
     extensions: list[x509.ExtensionType] = [_constraints(ca=False), _usage(False, signs=signs)]

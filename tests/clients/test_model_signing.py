@@ -19,6 +19,7 @@ from shipway.errors import (
     IdentityUnknown,
     NotBelieved,
     SignatureInvalid,
+    SignatureMalformed,
 )
 from shipway.registry.trees import resources_of
 from shipway.security.matching import check_files
@@ -168,6 +169,67 @@ def test_what_it_ignores_is_not_ignored_here(folder: Path, tmp_path: Path) -> No
     with pytest.raises(FileUnlisted, match="is not believed"):
         verify_folder(folder, project=None, signature=signature, public_key=public)
     verify_folder(folder, project=None, signature=signature, public_key=public, ignore=["evil.py"])
+
+
+@pytest.mark.parametrize("algorithm", ["blake2", "blake3"])
+@pytest.mark.parametrize("serialization", ["use_file_serialization", "use_shard_serialization"])
+def test_other_hashes_are_refused(
+    folder: Path, tmp_path: Path, algorithm: str, serialization: str
+) -> None:
+    """The format requires SHA-256: what the package signs by another hash is no signature here."""
+    key, pem = new_key()
+    private, signature = tmp_path / "private.pem", tmp_path / "their.sig"
+    private.write_bytes(pem)
+    hashing = model_signing.hashing.Config()
+    try:
+        getattr(hashing, serialization)(hashing_algorithm=algorithm)
+    except ModuleNotFoundError:
+        pytest.skip(f"{algorithm} is not installed")
+    by_them(
+        folder, signature, lambda one: one.use_elliptic_key_signer(private_key=private), hashing
+    )
+    with pytest.raises(SignatureMalformed, match="SHA-256"):
+        read_signature(signature.read_bytes(), key.public.pem)
+
+
+def test_links_that_its_signer_allows_are_not_followed_here(folder: Path, tmp_path: Path) -> None:
+    """A link is no file of a model, though its signer followed it and says so."""
+    key, pem = new_key()
+    private, public, signature = (tmp_path / one for one in ("private", "public", "their.sig"))
+    private.write_bytes(pem)
+    public.write_text(key.public.pem)
+    outside = tmp_path / "outside"
+    outside.write_bytes(FILES["a.txt"])
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").symlink_to(outside)
+    hashing = model_signing.hashing.Config().set_allow_symlinks(allow_symlinks=True)
+    by_them(
+        folder, signature, lambda one: one.use_elliptic_key_signer(private_key=private), hashing
+    )
+    with pytest.raises(FileChanged, match=r"a\.txt"):
+        verify_folder(folder, project=None, signature=signature, public_key=public)
+    (folder / "a.txt").unlink()
+    (folder / "a.txt").write_bytes(FILES["a.txt"])
+    verify_folder(folder, project=None, signature=signature, public_key=public)
+
+
+@pytest.mark.parametrize("name", [".git/config", ".gitattributes", ".github/x.yml", ".gitignore"])
+def test_what_the_format_never_signs(folder: Path, tmp_path: Path, name: str) -> None:
+    """Git's own files at the top are passed over by both, and deeper ones by neither."""
+    key, pem = new_key()
+    private, public, signature = (tmp_path / one for one in ("private", "public", "their.sig"))
+    private.write_bytes(pem)
+    public.write_text(key.public.pem)
+    by_them(folder, signature, lambda one: one.use_elliptic_key_signer(private_key=private))
+    theirs = model_signing.verifying.Config().use_elliptic_key_verifier(public_key=public)
+    write_files(folder, {name: b"x"})
+    theirs.verify(folder, signature)
+    verify_folder(folder, project=None, signature=signature, public_key=public)
+    write_files(folder, {f"a/{name}": b"x"})
+    with pytest.raises(ValueError, match="mismatch"):
+        theirs.verify(folder, signature)
+    with pytest.raises(FileUnlisted):
+        verify_folder(folder, project=None, signature=signature, public_key=public)
 
 
 def as_release(document: dict[str, Any], release: str, public_pem: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 Path = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*+)*+")
 _INLINE_BLANK = re.compile(r"[ \t]*")
 _SCALAR = re.compile(r"[^,\]}\r\n#]*")
 _STRINGS = (

@@ -73,7 +73,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int = 2
     media_type: str = INDEX_TYPE
     manifests: tuple[Descriptor, ...]
-    annotations: dict[str, str]
+    annotations: dict[str, str] | msgspec.UnsetType = msgspec.UNSET
 
 
 def hex_of(digest: str) -> str:
@@ -131,9 +131,10 @@ def annotated(image: Descriptor, *, model: str, number: int, created_at: datetim
     return msgspec.structs.replace(image, annotations=annotations)
 
 
-def index_bytes(images: Sequence[Descriptor], edition: str) -> bytes:
-    """``index.json`` listing *images* in their order; it begins with its *edition*."""
-    return canonical_json(Index(manifests=tuple(images), annotations={_EDITION: edition}))
+def index_bytes(images: Sequence[Descriptor], edition: str = "") -> bytes:
+    """``index.json`` listing *images* in their order; it begins with its *edition*, if any."""
+    told = {_EDITION: edition} if edition else msgspec.UNSET
+    return canonical_json(Index(manifests=tuple(images), annotations=told))
 
 
 def is_edition(start: bytes, edition: str) -> bool:

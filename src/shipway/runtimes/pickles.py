@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +18,7 @@ from shipway.runtimes.detection import holds_pickle
 _NAMES = frozenset({".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".ckpt"})
 _DEEPEST = 3
 _MOST_MEMBERS = 100_000
+_MOST_BYTES = 2 << 30
 
 
 def pickles_in(files: Mapping[str, Path]) -> list[tuple[str, str]]:
@@ -41,10 +43,11 @@ def _members(name: str, data: bytes, depth: int) -> Iterator[tuple[str, str]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            if depth >= _DEEPEST or len(members) > _MOST_MEMBERS:
+            size = sum(member.file_size for member in members)
+            if depth >= _DEEPEST or len(members) > _MOST_MEMBERS or size > _MOST_BYTES:
                 yield name, digest_of(data)
                 return
             for member in members:
                 yield from _within(f"{name}/{member.filename}", archive.read(member), depth + 1)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError):
         return  # a damaged archive is its loader's to refuse

@@ -9,8 +9,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -23,6 +25,7 @@ REQUIREMENTS = "requirements.txt"
 _INSIDE = "source/"
 _NEVER_CARRIED = frozenset({"__pycache__", "node_modules", "venv"})
 _LARGEST_BYTES = 2 << 30
+_MOST_FILES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,22 +189,42 @@ _PREFIX = "shipway-python-"
 def _unpack(data: bytes, target: Path) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as zipped:
+            _check_members(zipped.infolist())
             for member in zipped.infolist():
-                path = PurePosixPath(member.filename)
-                if not member.filename.startswith(_INSIDE) or ".." in path.parts:
-                    raise zipfile.BadZipFile(f"it holds {member.filename!r}")
-                file = target / path.relative_to(_INSIDE)
+                file = target / PurePosixPath(member.filename).relative_to(_INSIDE)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with zipped.open(member) as packed, file.open("xb") as written:
                     shutil.copyfileobj(packed, written)
                 file.chmod(0o444)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, ValueError) as error:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        zlib.error,
+        EOFError,
+        FileExistsError,  # a name twice, or a file where a folder is
+        NotADirectoryError,
+        NotImplementedError,  # a compression that is not known
+        RuntimeError,  # a password
+        ValueError,
+    ) as error:
         raise ModelFileError(
             f"the archive of the model's code is damaged: {error}",
             next_step="copy it again, or pack the model again",
         ) from error
     for folder in (target, *(one for one in target.rglob("*") if one.is_dir())):
         folder.chmod(0o555)
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Raise BadZipFile for what no archive of ours has; no more comes out than is declared."""
+    size = sum(member.file_size for member in members)
+    if size > _LARGEST_BYTES or len(members) > _MOST_FILES:
+        raise zipfile.BadZipFile(f"it holds {size:,} bytes in {len(members):,} files")
+    for member in members:
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        within = member.filename.startswith(_INSIDE)
+        if not within or ".." in member.filename.split("/") or kind not in (0, stat.S_IFREG):
+            raise zipfile.BadZipFile(f"it holds {member.filename!r}")
 
 
 def _remove_orphans() -> None:

@@ -143,9 +143,12 @@ def test_a_certificate_that_has_ended_is_believed_still() -> None:
     assert judged(requiring(chain.signer.identity, chain=chain), signature(chain.signer)).named
 
 
-def test_a_certificate_of_no_authority_makes_nobody() -> None:
-    """Whoever has a certificate cannot make more of them."""
-    chain = new_chain(authority=False)
+@pytest.mark.parametrize(("authority", "certifies"), [(False, False), (False, True), (True, False)])
+def test_a_certificate_of_no_authority_makes_nobody(authority: bool, certifies: bool) -> None:
+    """Whoever has a certificate cannot make more of them; both what it is and its usage must say
+    that it may.
+    """
+    chain = new_chain(authority=authority, certifies=certifies)
     with pytest.raises(IdentityUnknown, match="does not lead to an authority"):
         judged(requiring(chain.signer.identity, chain=chain), signature(chain.signer))
 
