@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants check docs bench bench-serving clean lock
+.PHONY: help demo test soak mutants check docs bench bench-serving bench-registry clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -59,6 +59,9 @@ bench: $(VENV)/dev.stamp  ## the benchmarks, one after the other (figures, never
 
 bench-serving: $(VENV)/dev.stamp  ## our server and others side by side; ARGS="--install", ARGS="--quick --json"
 	@$(BIN)/python -m benchmarks.serving $(ARGS)
+
+bench-registry: $(VENV)/dev.stamp  ## our registry and MLflow's side by side; ARGS="--install", ARGS="--quick --json"
+	@$(BIN)/python -m benchmarks.registries $(ARGS)
 
 lock:  ## make the hash-locked requirement files anew (needs uv)
 	sh requirements/lock.sh

@@ -18,7 +18,13 @@ from shipway.domain.digests import canonical_json, digest_of
 from shipway.errors import StoreError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, image_bytes, image_descriptor
 from shipway.registry.ports import BlobsWereUnneeded, MetadataStore
-from shipway.registry.records import EndpointChange, SignatureRecord, Version, VersionChange
+from shipway.registry.records import (
+    EndpointChange,
+    SignatureRecord,
+    Version,
+    VersionChange,
+    summary_of,
+)
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.migrate import migrate
 from shipway.registry.sql.postgres import PostgresDatabase
@@ -119,6 +125,51 @@ class TestMetadataStore:
         assert store.versions.list("fraud") == tuple(made)
         assert store.versions.get("fraud", 2) == made[1]
         assert store.versions.models() == {"another": 1, "fraud": 3}
+
+    def test_summaries(self, store: MetadataStore) -> None:
+        """A list shows what the manifests say, and nothing of a deleted version."""
+        made = [append(store, seed) for seed in "abc"]
+        append(store, "a", model="another")
+        assert store.deletions.delete(deletion(2)) is not None
+        assert store.versions.summaries("fraud") == (summary_of(made[0]), summary_of(made[2]))
+        assert summary_of(made[0]).size_bytes == sum(map(len, files("a").values()))
+        append(store, "b", by="ben")
+        assert [each.number for each in store.versions.summaries("fraud")] == [1, 2, 3]
+        assert store.versions.summaries("none") == ()
+
+    def test_edition(self, store: MetadataStore) -> None:
+        """Whatever changes what an index lists makes another edition, and nothing else does."""
+        seen = [store.edition()]
+        append(store, "a")
+        seen.append(store.edition())
+        append(store, "b")
+        seen.append(store.edition())
+        store.deletions.delete(deletion(2))
+        seen.append(store.edition())
+        append(store, "b")
+        seen.append(store.edition())
+        store.signatures.append(signature(1), image=image_descriptor(b"{}"))
+        seen.append(store.edition())
+        assert len(set(seen)) == len(seen)
+        append(store, "a")
+        store.endpoints.append(change(1))
+        assert store.edition() == seen[-1]
+
+    def test_newest_verdicts(self, store: MetadataStore) -> None:
+        """Of each version the newest verdict of one kind is told, in one question."""
+        for seed in "abc":
+            append(store, seed)
+        for number, kind, verdict in (
+            (1, "gate", "fail"),
+            (1, "gate", "pass"),
+            (2, "canary", "pass"),
+            (3, "gate", "undecided"),
+        ):
+            store.evidence.append(
+                model="fraud", number=number, kind=kind, verdict=verdict, body={}, now=NOW
+            )
+        assert store.evidence.verdicts("fraud", "gate") == {1: "pass", 3: "undecided"}
+        assert store.evidence.verdicts("another", "gate") == {}
 
     def test_absent(self, store: MetadataStore) -> None:
         """What there is not is None or empty, never an error."""

@@ -57,7 +57,7 @@ def answered(project: Project, prediction_id: str) -> Answered:
 def _explained(registry: Registry, prediction_id: str, found: Found) -> Answered:
     change = _change(registry.history(found.endpoint), found)
     digest = ""
-    if found.version in {each.number for each in registry.versions(found.model)}:
+    if found.version in {each.number for each in registry.summaries(found.model)}:
         digest = registry.version(found.model, found.version).digest
     record = _evidence(registry, change)
     return Answered(

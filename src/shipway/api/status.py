@@ -25,7 +25,7 @@ def status(project: Project) -> Status:
     run = project.home / "run"
     return Status(
         model=project.model,
-        versions=len(registry.versions(project.model)),
+        versions=len(registry.summaries(project.model)),
         live=state.live if state else None,
         server=read_server(run),
         workers=read_workers(run),

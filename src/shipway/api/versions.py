@@ -25,43 +25,50 @@ class VersionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionList(msgspec.Struct, frozen=True, kw_only=True):
-    """The versions of one model, oldest first, and the history of its endpoint."""
+    """The newest versions of one model, oldest first, and the history of its endpoint.
+
+    ``left_out`` of them are older, or were not asked for.
+    """
 
     model: str
     live: int | None
     versions: tuple[VersionLine, ...]
     history: tuple[EndpointChange, ...]
+    left_out: int = 0
 
 
-def list_versions(project: Project) -> VersionList:
-    """Every version of the project's model, with the endpoint's history."""
+def list_versions(
+    project: Project, *, before: int | None = None, most: int | None = None
+) -> VersionList:
+    """The newest *most* versions of the project's model, with the endpoint's history.
+
+    Only those with a number *before* that, if it is given.
+    """
     registry = project.registry
     state = registry.endpoint(project.model)
     live = state.live if state else None
-    lines = []
-    for version in registry.versions(project.model):
-        gates = [
-            record
-            for record in registry.evidence(project.model, version.number)
-            if record.kind == "gate"
-        ]
-        code = version.manifest.lineage.code
-        lines.append(
-            VersionLine(
-                number=version.number,
-                digest=version.digest,
-                format=version.manifest.spec.format,
-                created_at=version.created_at,
-                created_by=version.created_by,
-                verdict=max(gates, key=lambda record: record.id).verdict if gates else "",
-                live=version.number == live,
-                commit=code.commit if code else "",
-                size_bytes=sum(entry.size_bytes for entry in version.manifest.files),
-            )
+    verdicts = registry.verdicts(project.model, "gate")
+    every = registry.summaries(project.model)
+    wanted = [each for each in every if before is None or each.number < before]
+    shown = wanted if most is None else wanted[-most:]
+    lines = [
+        VersionLine(
+            number=each.number,
+            digest=each.digest,
+            format=each.format,
+            created_at=each.created_at,
+            created_by=each.created_by,
+            verdict=verdicts.get(each.number, ""),
+            live=each.number == live,
+            commit=each.commit,
+            size_bytes=each.size_bytes,
         )
+        for each in shown
+    ]
     return VersionList(
         model=project.model,
         live=live,
         versions=tuple(lines),
         history=tuple(registry.history(project.model)),
+        left_out=len(every) - len(shown),
     )

@@ -56,7 +56,7 @@ class Services:
         """What the store holds beside what the server tells of itself."""
         return {
             "model": self.model,
-            "versions": len(self.registry.versions(self.model)),
+            "versions": len(self.registry.summaries(self.model)),
             "alerts": load_state(alerts_path(self.run.parent)).open,
         }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from shipway.cli.answered import answered
 from shipway.cli.delete import delete
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from shipway.api.history import History
     from shipway.api.versions import VersionList
 
+
+_SHOWN = 50
 
 app = App(
     name="versions",
@@ -46,6 +48,16 @@ def versions(
     history: Annotated[
         bool, Parameter(help="All that ever happened to them, in order, deletions too.")
     ] = False,
+    limit: Annotated[
+        int | None,
+        Parameter(
+            validator=validators.Number(gte=1),
+            help="The newest so many; by default 50 in a table, and all with --json.",
+        ),
+    ] = None,
+    before: Annotated[
+        int | None, Parameter(help="Only versions with a number below this one.")
+    ] = None,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """List the versions, their verdicts, and who put which live when."""
@@ -60,9 +72,11 @@ def versions(
                 show=lambda output: _show_history(told, output),
                 next_step="shipway versions diff LEFT RIGHT",
             )
-        listed = list_versions(project)
+        listed = list_versions(project, before=before, most=limit)
     return Result(
-        document=listed, show=lambda output: _show(listed, output), next_step=_next_step(listed)
+        document=listed,
+        show=lambda output: _show(listed, output, limit or _SHOWN),
+        next_step=_next_step(listed),
     )
 
 
@@ -99,7 +113,9 @@ def _next_step(listed: VersionList) -> str:
     return "shipway serve" if listed.live is not None else "shipway gate"
 
 
-def _show(listed: VersionList, output: Output) -> None:
+def _show(listed: VersionList, output: Output, most: int) -> None:
+    shown = listed.versions[-most:]
+    left_out = listed.left_out + len(listed.versions) - len(shown)
     output.table(
         [
             "Version",
@@ -124,11 +140,14 @@ def _show(listed: VersionList, output: Output) -> None:
                 version.commit[:10] or "-",
                 version.digest[:19],
             )
-            for version in listed.versions
+            for version in shown
         ],
         title=f"Versions of {listed.model}",
         right=["Version", "Size"],
     )
+    if left_out and shown:
+        older = f"shipway versions --before {shown[0].number}"
+        output.line(f"{left_out:,} more are not shown; older ones: {older}")
     if not listed.history:
         return
     output.table(

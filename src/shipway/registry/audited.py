@@ -49,6 +49,10 @@ class AuditedMetadata:
         self.keys: KeyLog = _Keys(store.keys, trail)
         self.audit: AuditRecords = store.audit
 
+    def edition(self) -> str:
+        """See the port."""
+        return self._store.edition()
+
     def revision(self) -> int:
         """See the port."""
         return self._store.revision()
@@ -108,7 +112,7 @@ class _Versions:
     def __init__(self, log: VersionLog, trail: AuditTrail) -> None:
         self.append = _told(trail, "version.publish", log.append)
         self.get, self.list = log.get, log.list
-        self.models, self.images = log.models, log.images
+        self.summaries, self.models, self.images = log.summaries, log.models, log.images
 
 
 class _Deletions:
@@ -128,7 +132,7 @@ class _Signatures:
 class _Evidence:
     def __init__(self, log: EvidenceLog, trail: AuditTrail) -> None:
         self.append = _told(trail, "version.judge", log.append)
-        self.get, self.list = log.get, log.list
+        self.get, self.list, self.verdicts = log.get, log.list, log.verdicts
 
 
 class _Endpoints:

@@ -94,4 +94,4 @@ def _remove(
 
 def _digests(registry: Registry) -> set[str]:
     """The digests of the versions that may have a copy."""
-    return {version.digest for model in registry.models() for version in registry.versions(model)}
+    return {version.digest for model in registry.models() for version in registry.summaries(model)}

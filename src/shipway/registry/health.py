@@ -18,6 +18,7 @@ from shipway.registry.current import METADATA_FILE, blobs_of, database_of
 from shipway.registry.needs import Needs
 from shipway.registry.oci import index_bytes
 from shipway.registry.ports import BlobStore
+from shipway.registry.records import summary_of
 from shipway.registry.signing import listed_images
 from shipway.registry.sql.schema import HEAD, newer_store, schema_of
 from shipway.registry.sql.sqlite import has_wal_race, quick_check
@@ -127,7 +128,7 @@ def _record_findings(home: Path, addresses: Addresses, *, thorough: bool) -> Ite
             return
         blobs = blobs_of(home, addresses)
         yield from _blob_findings(store, blobs, thorough=thorough)
-        if blobs.read_index() != index_bytes(listed_images(store)):
+        if blobs.read_index() != index_bytes(listed_images(store), store.edition()):
             message = f"the index.json of {blobs.where} does not list every version"
             step = "the next publish writes it anew"
             yield _found(Level.WARNING, "store.index-stale", message, step)
@@ -138,7 +139,11 @@ def _record_findings(home: Path, addresses: Addresses, *, thorough: bool) -> Ite
 def _blob_findings(store: SqlMetadata, blobs: BlobStore, *, thorough: bool) -> Iterator[Finding]:
     count = 0
     for model in store.versions.models():
-        for version in store.versions.list(model):
+        versions = store.versions.list(model)
+        if tuple(summary_of(version) for version in versions) != store.versions.summaries(model):
+            message = f"{model}: the list of its versions is not what their manifests say"
+            yield _found(Level.ERROR, "store.list-differs", message, _BACKUP)
+        for version in versions:
             count += 1
             named = {entry.path: entry.digest for entry in version.manifest.files}
             for path, digest in {**named, "its manifest": version.digest}.items():

@@ -27,7 +27,7 @@ from shipway.durable import (
     write_new,
 )
 from shipway.errors import IntegrityError
-from shipway.registry.oci import LAYOUT, Descriptor, hex_of, index_bytes
+from shipway.registry.oci import EDITION_BYTES, LAYOUT, Descriptor, hex_of, index_bytes, is_edition
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NOT_NOW = frozenset({errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -115,13 +115,16 @@ class LocalBlobs:
             sync_folder(self._blobs)
         return size
 
-    def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
+    def write_index(
+        self, edition: Callable[[], str], listing: Callable[[], Sequence[Descriptor]]
+    ) -> None:
         """See the port. Whoever comes last lists all, so nobody's version is left out."""
-        if _holds(self._index, index_bytes(listing())):
+        if self._is_indexed(edition()):
             return
         with locked(self._folder / "index.lock", timeout_s=_INDEX_WAIT_S):
-            content = index_bytes(listing())
-            if not _holds(self._index, content):
+            now = edition()
+            if not self._is_indexed(now):
+                content = index_bytes(listing(), now)
                 with storing(self._index):
                     replace_file(self._index, content)
 
@@ -136,6 +139,16 @@ class LocalBlobs:
             return self._index.read_bytes()
         except OSError:
             return None
+
+    def _is_indexed(self, edition: str) -> bool:
+        """Whether the index is of *edition*, and whole as far as its two ends tell."""
+        try:
+            with self._index.open("rb") as file:
+                start = file.read(EDITION_BYTES)
+                file.seek(-1, os.SEEK_END)
+                return is_edition(start, edition) and file.read() == b"}"
+        except OSError:
+            return False
 
     def _path(self, digest: str) -> Path:
         return self._blobs / hex_of(digest)

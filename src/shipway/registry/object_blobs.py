@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from shipway.domain.digests import digest_of
 from shipway.errors import IntegrityError, MissingPackage, StoreError, StoreUnavailable
-from shipway.registry.oci import LAYOUT, Descriptor, hex_of, index_bytes
+from shipway.registry.oci import EDITION_BYTES, LAYOUT, Descriptor, hex_of, index_bytes, is_edition
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import GetOptions, PutMode
     from obstore.store import ObjectStore
 
 _FOLDER = "blobs/sha256/"
@@ -99,17 +99,20 @@ class ObjectBlobs:
             obstore.delete(self._hasty, key)
         return size
 
-    def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
+    def write_index(
+        self, edition: Callable[[], str], listing: Callable[[], Sequence[Descriptor]]
+    ) -> None:
         """See the port.
 
         Whoever was overtaken twice is done: the second to overtake asked for its listing after
         this call began, so it lists all that this one would.
         """
         for _ in range(_INDEX_ATTEMPTS):
-            found = self._tagged(_INDEX)
-            content = index_bytes(listing())
-            if found is not None and found[0] == content:
+            found = self._tagged(_INDEX, most=EDITION_BYTES)
+            now = edition()
+            if found is not None and is_edition(found[0], now):
                 return
+            content = index_bytes(listing(), now)
             if found is None:
                 self._write(_MARKER, LAYOUT, "create")
             if self._write(_INDEX, content, "create" if found is None else {"e_tag": found[1]}):
@@ -157,13 +160,17 @@ class ObjectBlobs:
         found = self._tagged(key)
         return None if found is None else found[0]
 
-    def _tagged(self, key: str) -> tuple[bytes, str | None] | None:
-        """What is under *key*, with the tag of this state of it; None where there is nothing."""
+    def _tagged(self, key: str, *, most: int | None = None) -> tuple[bytes, str | None] | None:
+        """What is under *key*, or its *most* first bytes, with the tag of this state of it.
+
+        None where there is nothing.
+        """
         import obstore  # noqa: PLC0415
 
         with self._translated():
             try:
-                got = obstore.get(self._store, key)
+                wanted: GetOptions = {} if most is None else {"range": (0, most)}
+                got = obstore.get(self._store, key, options=wanted)
                 return bytes(got.bytes()), got.meta["e_tag"]
             except FileNotFoundError:
                 return None

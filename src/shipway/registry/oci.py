@@ -28,6 +28,10 @@ NOTHING = b"{}"
 _NOTHING_TYPE = "application/vnd.oci.empty.v1+json"
 _TITLE = "org.opencontainers.image.title"
 _REF_NAME = "org.opencontainers.image.ref.name"
+_EDITION = "org.shipway.edition"
+EDITION_BYTES = 256
+"""Enough of the start of an index to know its edition by."""
+
 _CREATED = "org.opencontainers.image.created"
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})", re.ASCII)
 
@@ -69,6 +73,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     schema_version: int = 2
     media_type: str = INDEX_TYPE
     manifests: tuple[Descriptor, ...]
+    annotations: dict[str, str]
 
 
 def hex_of(digest: str) -> str:
@@ -121,6 +126,11 @@ def annotated(image: Descriptor, *, model: str, number: int, created_at: datetim
     return msgspec.structs.replace(image, annotations=annotations)
 
 
-def index_bytes(images: Sequence[Descriptor]) -> bytes:
-    """``index.json`` listing *images* in their order."""
-    return canonical_json(Index(manifests=tuple(images)))
+def index_bytes(images: Sequence[Descriptor], edition: str) -> bytes:
+    """``index.json`` listing *images* in their order; it begins with its *edition*."""
+    return canonical_json(Index(manifests=tuple(images), annotations={_EDITION: edition}))
+
+
+def is_edition(start: bytes, edition: str) -> bool:
+    """Whether an index whose first :data:`EDITION_BYTES` are *start* is of *edition*."""
+    return start.startswith(b'{"annotations":' + canonical_json({_EDITION: edition}) + b",")

@@ -18,6 +18,7 @@ from shipway.registry.records import (
     SignatureRecord,
     Version,
     VersionChange,
+    VersionSummary,
 )
 from shipway.security.audit import Head, Noted
 from shipway.security.keys import KeyRecord
@@ -58,8 +59,13 @@ class BlobStore(Protocol):
         Whoever removes keeps others from appending, so it is done in seconds or raises.
         """
 
-    def write_index(self, listing: Callable[[], Sequence[Descriptor]]) -> None:
-        """Make the view for other tools show *listing*, asked for anew once nobody else writes."""
+    def write_index(
+        self, edition: Callable[[], str], listing: Callable[[], Sequence[Descriptor]]
+    ) -> None:
+        """Make the view for other tools show *listing*, unless it is of this *edition* already.
+
+        Both are asked for anew once nobody else writes, the edition first.
+        """
 
 
 class VersionLog(Protocol):
@@ -90,6 +96,9 @@ class VersionLog(Protocol):
 
     def list(self, model: str) -> tuple[Version, ...]:
         """All versions of *model*, by number."""
+
+    def summaries(self, model: str) -> tuple[VersionSummary, ...]:
+        """What a list shows of the versions of *model*, by number."""
 
     def models(self) -> dict[str, int]:
         """The newest number of each model, by name."""
@@ -168,6 +177,9 @@ class EvidenceLog(Protocol):
 
     def list(self, model: str, number: int) -> tuple[EvidenceRecord, ...]:
         """What was judged about one version, oldest first."""
+
+    def verdicts(self, model: str, kind: str) -> dict[int, str]:
+        """The newest verdict of one *kind* about each version of *model* that has any."""
 
 
 class EndpointLog(Protocol):
@@ -260,6 +272,9 @@ class MetadataStore(Protocol):
     @property
     def audit(self) -> AuditRecords:
         """What is noted for the audit log."""
+
+    def edition(self) -> str:
+        """What tells one state of versions, deletions and signatures from every other; cheap."""
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""

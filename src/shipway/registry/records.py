@@ -111,6 +111,32 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.model}@{self.number}"
 
 
+class VersionSummary(msgspec.Struct, frozen=True):
+    """What a list shows of a version; ``commit`` is "" for one without code under git."""
+
+    number: int
+    digest: str
+    created_at: datetime
+    created_by: str
+    format: str
+    commit: str
+    size_bytes: int
+
+
+def summary_of(version: Version) -> VersionSummary:
+    """What a list shows of *version*."""
+    code = version.manifest.lineage.code
+    return VersionSummary(
+        number=version.number,
+        digest=version.digest,
+        created_at=version.created_at,
+        created_by=version.created_by,
+        format=version.manifest.spec.format,
+        commit=code.commit if code else "",
+        size_bytes=sum(entry.size_bytes for entry in version.manifest.files),
+    )
+
+
 class VersionChange(msgspec.Struct, frozen=True, kw_only=True):
     """A version was deleted (``action`` is ``delete``) or brought back (``restore``).
 

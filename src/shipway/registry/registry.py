@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,11 +17,12 @@ import msgspec
 
 from shipway.domain.digests import digest_of
 from shipway.domain.names import check_name
-from shipway.errors import ConflictError, NotFoundError, Problem, StoreError, UsageError
+from shipway.errors import ConflictError, NotFoundError, Problem, UsageError
 from shipway.registry.audited import telling
 from shipway.registry.cache import VersionCache
 from shipway.registry.entries import content_problems, path_problems
 from shipway.registry.history import Action, deletions, live_before
+from shipway.registry.index_view import IndexView
 from shipway.registry.manifests import manifest_bytes
 from shipway.registry.oci import image_bytes, image_descriptor
 from shipway.registry.placing import put_and_append
@@ -33,9 +33,10 @@ from shipway.registry.records import (
     EvidenceRecord,
     Manifest,
     Version,
+    VersionSummary,
 )
 from shipway.registry.refusals import deleted, moved, no_model, no_version
-from shipway.registry.signing import Signing, listed_images
+from shipway.registry.signing import Signing
 from shipway.registry.trail import AuditTrail
 from shipway.security.audit import Head
 from shipway.security.keys import KeyRecord
@@ -66,6 +67,7 @@ class Registry:
         self.signing = Signing(
             store, blobs, cache.signatures, trust, refresh_index=self.refresh_index
         )
+        self._index = IndexView(store, blobs)
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +77,7 @@ class Registry:
 
     def close(self) -> None:
         """Give back connections and files."""
+        self._index.close()
         self._store.close()
 
     # Versions
@@ -126,7 +129,7 @@ class Registry:
             first=number or 1,
         )
         version = put_and_append(self._blobs, [*files.values(), content, image], append)
-        self.refresh_index()
+        self._index.soon()
         return version
 
     @property
@@ -141,6 +144,10 @@ class Registry:
     def versions(self, model: str) -> tuple[Version, ...]:
         """All versions of *model*, oldest first; none for a model that there is not."""
         return self._store.versions.list(model)
+
+    def summaries(self, model: str) -> tuple[VersionSummary, ...]:
+        """What a list shows of the versions of *model*, oldest first; it reads no manifest."""
+        return self._store.versions.summaries(model)
 
     def version(self, model: str, number: int) -> Version:
         """Version *number* of *model*, or NotFoundError that says which there are."""
@@ -184,13 +191,8 @@ class Registry:
         return self._cache.open_files(version)
 
     def refresh_index(self) -> None:
-        """Make the OCI layout's ``index.json`` list every version.
-
-        It is a view for other tools: a failure to write it fails nothing, the next publish or
-        opening writes it anew, and ``store_health`` tells of it meanwhile.
-        """
-        with suppress(StoreError):
-            self._blobs.write_index(lambda: listed_images(self._store))
+        """Make the OCI layout's ``index.json`` list every version now; see :class:`IndexView`."""
+        self._index.now()
 
     # Evidence
 
@@ -214,6 +216,10 @@ class Registry:
     def evidence(self, model: str, number: int) -> tuple[EvidenceRecord, ...]:
         """What was judged about a version, oldest first."""
         return self._store.evidence.list(model, number)
+
+    def verdicts(self, model: str, kind: str) -> dict[int, str]:
+        """The newest verdict of *kind* about each version of *model* that has any, by number."""
+        return self._store.evidence.verdicts(model, kind)
 
     # Endpoints
 
@@ -361,7 +367,7 @@ class Registry:
         newest = self.models().get(model)
         if newest is None:
             return no_model(model, self.models())
-        first = self.versions(model)[0].number
+        first = self.summaries(model)[0].number
         return no_version(model, number, first=first, newest=newest)
 
 

@@ -31,7 +31,8 @@ def segment_path(folder: Path, seq: int) -> Path:
 
 def segments(folder: Path) -> list[Path]:
     """The files of the log in *folder*, oldest first; each is named by its first line's number."""
-    return sorted(folder.glob(f"*{_SUFFIX}"))
+    with storing(folder):
+        return sorted(folder.glob(f"*{_SUFFIX}"))
 
 
 def read_lines(folder: Path) -> Iterator[tuple[str, bytes]]:
@@ -56,9 +57,8 @@ def read_tombstone(folder: Path) -> Tombstone | None:
     """What stands for the lines that were let go, if any were."""
     path = folder / TOMBSTONE_FILE
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Tombstone)
-    except FileNotFoundError:
-        return None
+        with storing(path):
+            return msgspec.json.decode(path.read_bytes(), type=Tombstone) if path.exists() else None
     except msgspec.DecodeError as error:
         raise IntegrityError(
             f"{path} is no tombstone of an audit log any more: {error}",

@@ -170,7 +170,7 @@ def test_no_port_changes_anything_untold(store: Store) -> None:
     logs = (records.versions, records.deletions, records.evidence, records.endpoints, records.keys)
     public = {name for log in logs for name in dir(log) if not name.startswith("_")}
     assert public == {"append", "get", "list", "models", "images", "last", "history", "names",
-                      "revoke", "delete"}  # fmt: skip
+                      "revoke", "delete", "summaries", "verdicts"}  # fmt: skip
 
 
 def test_tampering(tmp_path: Path) -> None:

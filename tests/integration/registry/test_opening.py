@@ -236,6 +236,31 @@ def test_publishing_does_not_raise_the_revision(store: Store) -> None:
     assert store.registry.revision() == before
 
 
+def test_an_index_of_many_follows_by_shares(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large store the index waits for some publishes, and is whole again once it is closed."""
+    monkeypatch.setattr("shipway.registry.index_view._SHARE", 1)
+    for index in range(9):
+        store.publish(f"{index}")
+    path = store.home / "blobs" / "index.json"
+
+    def listed() -> int:
+        return len(msgspec.json.decode(path.read_bytes())["manifests"])
+
+    assert 3 < listed() < 9
+    store.registry.close()
+    assert listed() == 9
+
+
+def test_a_list_that_lies_is_found(store: Store) -> None:
+    """A list that was changed by hand, against the triggers, is not what the manifests say."""
+    store.publish("a")
+    with sqlite3.connect(store.home / METADATA_FILE) as connection:
+        connection.execute("DROP TRIGGER version_summaries_refuses_update")
+        connection.execute("UPDATE version_summaries SET created_by = 'mallory'")
+    connection.close()
+    assert "store.list-differs" in {finding.code for finding in store_health(store.home)}
+
+
 def test_index_follows(store: Store) -> None:
     """``index.json`` lists every version, and one that was lost or changed is made anew."""
     store.publish("a")

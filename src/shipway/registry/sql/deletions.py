@@ -5,7 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, Row, exists, func, insert, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Table,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+)
 
 from shipway.registry.records import VersionChange
 from shipway.registry.sql.audit import note
@@ -25,7 +36,13 @@ DELETED = (
 Deleting and bringing back alternate, so that an odd newest change is a deletion.
 """
 
-NOT_DELETED = tuple_(VERSIONS.c.model, VERSIONS.c.number).not_in(DELETED)
+
+def not_deleted(table: Table) -> ColumnElement[bool]:
+    """The condition on *table* that leaves out what is of deleted versions."""
+    return tuple_(table.c.model, table.c.number).not_in(DELETED)
+
+
+NOT_DELETED = not_deleted(VERSIONS)
 """The condition on ``versions`` that leaves out the deleted ones."""
 
 

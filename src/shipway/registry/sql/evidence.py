@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 
 from shipway.domain.digests import canonical_json
 from shipway.registry.records import EvidenceRecord
@@ -64,6 +64,14 @@ class SqlEvidence:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_COLUMNS.id))
             return tuple(_record(row) for row in rows)
+
+    def verdicts(self, model: str, kind: str) -> dict[int, str]:
+        """See the port."""
+        of_kind = (_COLUMNS.model == model, _COLUMNS.kind == kind)
+        newest = select(func.max(_COLUMNS.id)).where(*of_kind).group_by(_COLUMNS.number)
+        query = select(_COLUMNS.number, _COLUMNS.verdict).where(_COLUMNS.id.in_(newest))
+        with self._database.reading() as connection:
+            return {int(number): str(told) for number, told in connection.execute(query)}
 
 
 def _record(row: Row[tuple[object, ...]]) -> EvidenceRecord:

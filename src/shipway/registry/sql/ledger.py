@@ -24,6 +24,7 @@ from shipway.registry.sql.tables import (
     SIGNATURES,
     UNNEEDED_BLOBS,
     VERSION_CHANGES,
+    VERSION_SUMMARIES,
     VERSIONS,
 )
 
@@ -31,7 +32,9 @@ _COLUMNS = UNNEEDED_BLOBS.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STILL_HERE = select(literal(1))
 _BATCH = 500  # SQLite takes 999 values in a statement at least
-_MENTION_NO_BLOB = frozenset({AUDIT_HEADS, AUDIT_NOTED, KEYS, UNNEEDED_BLOBS, VERSION_CHANGES})
+_MENTION_NO_BLOB = frozenset(
+    {AUDIT_HEADS, AUDIT_NOTED, KEYS, UNNEEDED_BLOBS, VERSION_CHANGES, VERSION_SUMMARIES}
+)
 
 
 class SqlLedger:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy import func, select
+
 from shipway.registry.sql.audit import SqlAudit
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import SqlDeletions
@@ -14,6 +16,7 @@ from shipway.registry.sql.keys import SqlKeys
 from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
 from shipway.registry.sql.signatures import SqlSignatures
+from shipway.registry.sql.tables import SIGNATURES, VERSION_CHANGES, VERSIONS
 from shipway.registry.sql.versions import SqlVersions
 
 
@@ -30,6 +33,13 @@ class SqlMetadata:
         self.endpoints = SqlEndpoints(database)
         self.keys = SqlKeys(database)
         self.audit = SqlAudit(database)
+
+    def edition(self) -> str:
+        """See the port. Nothing is ever taken out of these tables, so that counting is enough."""
+        tables = (VERSIONS, VERSION_CHANGES, SIGNATURES)
+        counts = [select(func.count()).select_from(table).scalar_subquery() for table in tables]
+        with self._database.reading() as connection:
+            return ".".join(map(str, connection.execute(select(*counts)).one()))
 
     def revision(self) -> int:
         """See the port."""

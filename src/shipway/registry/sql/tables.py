@@ -71,6 +71,21 @@ VERSIONS = Table(
     CheckConstraint("model = lower(model)", name="lower_case"),
 )
 
+VERSION_SUMMARIES = Table(
+    "version_summaries",
+    METADATA,
+    Column("model", Name, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("format", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+"""What a list shows of each version: made of its row, so that no manifest is read for it."""
+
 SIGNATURES = Table(
     "signatures",
     METADATA,

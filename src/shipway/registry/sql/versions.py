@@ -11,16 +11,18 @@ from shipway.domain.digests import digest_of
 from shipway.errors import DigestMismatch, IntegrityError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
 from shipway.registry.ports import BlobsWereUnneeded
-from shipway.registry.records import Manifest, Version
+from shipway.registry.records import Manifest, Version, VersionSummary, summary_of
 from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
-from shipway.registry.sql.deletions import NOT_DELETED, bring_back
+from shipway.registry.sql.deletions import NOT_DELETED, bring_back, not_deleted
 from shipway.registry.sql.ledger import take_off
-from shipway.registry.sql.tables import VERSIONS
+from shipway.registry.sql.tables import VERSION_SUMMARIES, VERSIONS
 from shipway.security.audit import Entry
 
 _MANIFEST = msgspec.json.Decoder(Manifest)
 _COLUMNS = VERSIONS.c
+_SUMMARY = [column for column in VERSION_SUMMARIES.c if column.name != "model"]
+_NOT_DELETED = not_deleted(VERSION_SUMMARIES)
 
 
 class SqlVersions:
@@ -64,6 +66,7 @@ class SqlVersions:
                 }
                 connection.execute(insert(VERSIONS), [values])
                 row = connection.execute(same).one()
+                connection.execute(insert(VERSION_SUMMARIES), [_shown(_version(row))])
                 found = f"{model}@{number}"
                 told = Entry(what="version.publish", object=found, detail={"digest": digest})
                 note(connection, told, at=now)
@@ -86,6 +89,13 @@ class SqlVersions:
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(_COLUMNS.number))
             return tuple(_version(row) for row in rows)
+
+    def summaries(self, model: str) -> tuple[VersionSummary, ...]:
+        """See the port."""
+        query = select(*_SUMMARY).where(VERSION_SUMMARIES.c.model == model, _NOT_DELETED)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(VERSION_SUMMARIES.c.number))
+            return tuple(VersionSummary(*row) for row in rows)
 
     def models(self) -> dict[str, int]:
         """See the port."""
@@ -115,6 +125,12 @@ class SqlVersions:
                 )
                 for model, number, created_at, image_digest, image_size in connection.execute(query)
             )
+
+
+def _shown(version: Version) -> dict[str, object]:
+    """The row of ``version_summaries`` that goes with *version*."""
+    told = msgspec.structs.asdict(summary_of(version))
+    return {"model": version.model, "commit_id": told.pop("commit"), **told}
 
 
 def _version(row: Row[tuple[object, ...]]) -> Version:

@@ -1,0 +1,1 @@
+"""Shipway's registry beside MLflow's, both as long-lived programs that take turns."""

@@ -1,0 +1,1 @@
+"""What runs in the environments of others: a list of pins, and the program that is measured."""
