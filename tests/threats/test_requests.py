@@ -210,7 +210,7 @@ def doubling(tree: Any, within: bool = False) -> bool:
     return False
 
 
-PARTED = frozenset({"shipway.packaging.references"})
+PARTED = frozenset({"shipway.exchange.references", "shipway.packaging.references"})
 """Where a separator, which the repeated part cannot hold, begins each turn of the outer repeat."""
 
 
