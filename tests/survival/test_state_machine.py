@@ -259,7 +259,7 @@ def run(where: Where, steps: int, **options: Any) -> int:
     run_state_machine_as_test(
         RegistryMachine,
         settings=settings(
-            max_examples=steps // IN_ONE + 1,
+            max_examples=steps * 5 // (IN_ONE * 4) + 1,
             stateful_step_count=IN_ONE,
             deadline=None,
             database=None,

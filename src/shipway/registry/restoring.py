@@ -304,6 +304,7 @@ class _Members:
             private_folder((folder / path).parent)
             content = self.content()
             write_new(folder / path, content)
+            sync_folder((folder / path).parent)
         return digest_of(content)
 
     def _open(self) -> IO[bytes]:
