@@ -14,6 +14,7 @@ from shipway.registry.entries import file_entries
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Lineage, Manifest, Version
 from shipway.registry.registry import Registry
+from shipway.security.sealing import NO_KEYRING, Keyring
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -52,10 +53,13 @@ def manifest(contents: Mapping[str, bytes], *, model: str = "flight-delay") -> M
 class Store:
     """A registry in a folder, with shorthands for tests."""
 
-    def __init__(self, home: Path, addresses: Addresses = IN_FOLDER) -> None:
+    def __init__(
+        self, home: Path, addresses: Addresses = IN_FOLDER, keyring: Keyring = NO_KEYRING
+    ) -> None:
         self.home = home
         self.addresses = addresses
-        self.registry: Registry = open_registry(home, addresses)
+        self.keyring = keyring
+        self.registry: Registry = open_registry(home, addresses, keyring=keyring)
         self.now = NOW
 
     def publish(self, seed: str = "a", *, model: str = "flight-delay", by: str = "anna") -> Version:
@@ -75,7 +79,7 @@ class Store:
     def reopen(self) -> None:
         """Close the registry and open it again, as another process would find it."""
         self.registry.close()
-        self.registry = open_registry(self.home, self.addresses)
+        self.registry = open_registry(self.home, self.addresses, keyring=self.keyring)
 
 
 def everything(registry: Registry) -> list[object]:

@@ -26,6 +26,7 @@
     │   └── NotAuthorised         a good key without the right             (HTTP 403)
     ├── IntegrityError        stored bytes are not the bytes published     (exit 4, HTTP 500)
     │   ├── DigestMismatch
+    │   ├── SealBroken            what is encrypted was altered, cut or moved
     │   └── NotBelieved           what is signed, or by whom, is not believed
     │       ├── SignatureMissing      nobody signed it
     │       ├── SignatureMalformed    what is there is no signature of a model
@@ -44,6 +45,7 @@
         ├── MissingPackage        an extra is not installed
         ├── StoreError            the store is locked, full, newer, or not writable
         │   └── StoreUnavailable      its database or object storage does not answer now
+        ├── KeyNotHeld            it is encrypted, and no key here opens it
         ├── PortInUse
         ├── ServerUnreachable
         ├── IssuerUnreachable     the keys that tokens are signed with are not here now
@@ -256,6 +258,12 @@ class DigestMismatch(IntegrityError):
     code = "registry.digest-mismatch"
 
 
+class SealBroken(IntegrityError):
+    """What is encrypted was altered, cut short, or is not what it stands for."""
+
+    code = "registry.seal-broken"
+
+
 class NotBelieved(IntegrityError):
     """A version, or a folder, is not what somebody whom the policy names has signed."""
 
@@ -378,6 +386,12 @@ class StoreUnavailable(StoreError):
     """The database or the object storage of the store does not answer now; it may in a moment."""
 
     code = "store.unavailable"
+
+
+class KeyNotHeld(EnvironmentFailure):
+    """Something is encrypted, and none of the keys that are here opens it."""
+
+    code = "encryption.key-not-held"
 
 
 class PortInUse(EnvironmentFailure):

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.databases import Postgres
 from tests.fixtures.stores.make import make
 from tests.logs import checked, log_lines
 from tests.model_signers import new_key
-from tests.objects import ObjectStorage
+from tests.places import FLAGS, Places
 from tests.stores import NOW, Store, everything
 
 from shipway.errors import (
@@ -24,7 +22,6 @@ from shipway.errors import (
     NotFoundError,
     ShipwayError,
 )
-from shipway.registry.addresses import Addresses
 from shipway.registry.backup import BackedUp, back_up, would_back_up
 from shipway.registry.collecting import GRACE, Collected, collect
 from shipway.registry.current import database_of, open_current
@@ -39,29 +36,6 @@ from shipway.security.signatures import Signer
 from shipway.security.trust import TrustMode, TrustPolicy
 
 NONE = timedelta(0)
-FLAGS = {
-    "folder": (False, False),
-    "postgresql": (True, False),
-    "s3": (False, True),
-    "postgresql and s3": (True, True),
-}
-
-
-@dataclass
-class Places:
-    """Where stores are made: each one is new and empty."""
-
-    request: pytest.FixtureRequest
-    kind: str
-
-    def fresh(self, kind: str | None = None) -> Addresses:
-        """Addresses of this kind, or of another."""
-        records, blobs = FLAGS[kind or self.kind]
-        cluster: Postgres | None = self.request.getfixturevalue("postgres") if records else None
-        server: ObjectStorage | None = self.request.getfixturevalue("s3") if blobs else None
-        return Addresses(
-            records=cluster.fresh() if cluster else "", blobs=server.fresh() if server else ""
-        )
 
 
 @pytest.fixture(

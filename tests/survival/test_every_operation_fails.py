@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -79,8 +79,10 @@ def test_records_before_bytes_are_found_out(
 ) -> None:
     """A control: a registry that writes the record before the bytes leaves half versions."""
 
-    def wrong(blobs: LocalBlobs, contents: Sequence[bytes], append: object) -> object:
-        assert callable(append)
+    def wrong(
+        blobs: LocalBlobs, prepare: Callable[[], tuple[Sequence[bytes], Callable[[], object]]]
+    ) -> object:
+        contents, append = prepare()
         made = append()
         blobs.put(contents)
         return made

@@ -103,6 +103,7 @@ def _trials(project: Project) -> Trials:
         process_limits(project.settings.serve),
         project.environ,
         project.trust,
+        project.encryption.opened_in,
     )
 
 

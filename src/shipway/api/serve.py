@@ -94,6 +94,7 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             two_person=project.settings.model.two_person,
             audit_days=project.settings.store.audit_days,
             trust=project.trust,
+            encryption=project.encryption,
             environ=without_signing_key(project.settings.sign, project.environ),
         )
 

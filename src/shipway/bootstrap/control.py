@@ -50,6 +50,7 @@ class Services:
     limits: ProcessLimits = DEFAULT_LIMITS
     two_person: bool = False
     trust: TrustPolicy = DEFAULT_TRUST
+    opened_in: str = ""
     clock: Clock = system_clock
 
     def status(self) -> dict[str, object]:
@@ -97,7 +98,7 @@ class Services:
             names=move.names,
             two_person=self.two_person,
         )
-        trials = Trials(self.run.parent, self.limits, trust=self.trust)
+        trials = Trials(self.run.parent, self.limits, trust=self.trust, opened_in=self.opened_in)
         chosen = self._version(move.version) if move.version else None
         if move.action == "promote":
             made = switch.promote(
@@ -163,7 +164,9 @@ def main(arguments: Sequence[str]) -> int:
 def _serve(child: Child, plan: ProcessPlan) -> int:
     mounted = tuple(read_keys_file(plan.keys_file))
     with (
-        open_current(plan.home_path, plan.addresses, trust=plan.trust) as registry,
+        open_current(
+            plan.home_path, plan.addresses, trust=plan.trust, keyring=plan.keyring
+        ) as registry,
         admitting(plan.serve, plan.auth, run=None) as admission,
         Auditing(registry.trail, plan) as auditing,
     ):
@@ -177,6 +180,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             limits=plan.process_limits,
             two_person=plan.two_person,
             trust=plan.trust,
+            opened_in=plan.encryption.opened_in,
         )
         login = login_of(
             plan.auth, admission, secure=plan.tls is not None, tell=auditing.tally.refused

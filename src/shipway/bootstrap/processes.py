@@ -11,6 +11,7 @@ be run by a server.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -27,6 +28,7 @@ from shipway.cores import threads_each, usable_cores
 from shipway.errors import ShipwayError
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.runtimes.port import ProcessLimits
+from shipway.security.sealing import PLAIN, Encryption, Keyring
 from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.child import Child, read_child
 from shipway.serving.doors import Doors
@@ -58,11 +60,17 @@ class ProcessPlan(msgspec.Struct, frozen=True, kw_only=True):
     two_person: bool = False
     audit_days: int = 183
     trust: TrustPolicy = DEFAULT_TRUST
+    encryption: Encryption = PLAIN
 
     @property
     def home_path(self) -> Path:
         """The folder of the store."""
         return Path(self.home)
+
+    @property
+    def keyring(self) -> Keyring:
+        """What opens encrypted versions."""
+        return self.encryption.keyring(os.environ)
 
     @property
     def run(self) -> Path:
@@ -102,6 +110,7 @@ def server_plan(
     two_person: bool = False,
     audit_days: int = 183,
     trust: TrustPolicy | None = None,
+    encryption: Encryption = PLAIN,
     environ: Mapping[str, str],
 ) -> ServerPlan:
     """How the supervisor runs the server of the store in *home*.
@@ -125,6 +134,7 @@ def server_plan(
         two_person=two_person,
         audit_days=audit_days,
         trust=trust or DEFAULT_TRUST,
+        encryption=encryption,
     )
     argument = msgspec.json.encode(plan).decode()
     python = (sys.executable, "-P", "-m")

@@ -22,6 +22,7 @@ from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 from shipway.security.acting import system_user
+from shipway.security.sealing import Encryption, Keyring
 from shipway.security.signatures import Signer
 from shipway.security.trust import TrustPolicy
 
@@ -74,12 +75,28 @@ class Project:
     @cached_property
     def registry(self) -> Registry:
         """The registry in the store, opened at first use."""
-        return open_registry(self.home, self.addresses, trust=self.trust)
+        return open_registry(self.home, self.addresses, trust=self.trust, keyring=self.keyring)
 
     @cached_property
     def trust(self) -> TrustPolicy:
         """By whom a version must be signed, so that it is loaded."""
         return trust_policy(self.settings.trust, self.folder)
+
+    @property
+    def encryption(self) -> Encryption:
+        """For whom versions are encrypted, and where the keys are that open them."""
+        said = self.settings.encryption
+        return Encryption(
+            recipients=said.recipients,
+            identities=said.identities,
+            folder=str(self.folder.absolute()),
+            opened_in=str((self.folder / said.opened_in).absolute()) if said.opened_in else "",
+        )
+
+    @property
+    def keyring(self) -> Keyring:
+        """What encrypts versions, and opens them."""
+        return self.encryption.keyring(self.environ)
 
     def signer(self) -> Signer:
         """The one who signs what is published here; the store's own key is made at first use."""

@@ -20,6 +20,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
+from shipway.security.sealing import NO_KEYRING, Keyring
 from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.routing import LoadedVersion, RoutingState, Trial
 
@@ -133,13 +134,14 @@ def open_routing(
     threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
     trust: TrustPolicy | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> RegistryRouting:
     """The routing source of the store in *home*; opened in the thread that will use it."""
     keys = tuple(read_keys_file(keys_file))
     trust = trust or DEFAULT_TRUST
     return RegistryRouting(
-        open_current(home, addresses, trust=trust),
-        Trials(home, limits, trust=trust),
+        open_current(home, addresses, trust=trust, keyring=keyring),
+        Trials(home, limits, trust=trust, opened_in=keyring.opened_in),
         keys,
         threads,
         memory_of(home, addresses),

@@ -34,6 +34,7 @@ class TrialOrder(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     limits: ProcessLimits
     trust: TrustPolicy = DEFAULT_TRUST
+    opened_in: str = ""
 
 
 class TrialReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ def main() -> int:
 def _try(order: TrialOrder) -> TrialReport:
     ref = order.version.ref
     try:
-        files = cached_versions(Path(order.home), order.trust)
+        files = cached_versions(Path(order.home), order.trust, order.opened_in)
         with closing(predictor_of(files, order.version, limits=order.limits)) as predictor:
             return TrialReport(pace=predictor.warm_up())
     except ShipwayError as error:

@@ -56,6 +56,7 @@ class Trials:
     limits: ProcessLimits
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     trust: TrustPolicy = DEFAULT_TRUST
+    opened_in: str = ""
 
     def begin(
         self, version: Version, *, against: Version | None = None, anew: bool = False
@@ -213,6 +214,7 @@ class _Process:
             version=version,
             limits=trials.limits,
             trust=trials.trust,
+            opened_in=trials.opened_in,
         )
         environ = trials.environ
         kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}

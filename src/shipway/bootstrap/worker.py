@@ -36,6 +36,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
                 threads=plan.serve.threads,
                 limits=plan.process_limits,
                 trust=plan.trust,
+                keyring=plan.keyring,
             ),
             sink=journal,
             options=WorkerOptions(

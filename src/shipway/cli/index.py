@@ -117,6 +117,13 @@ COMMANDS = (
         "shipway verify 3",
     ),
     Command(
+        "encryption",
+        "shipway.cli.encryption:app",
+        RELEASE,
+        "Encrypt versions where they are stored, and say who can read them.",
+        "shipway encryption status",
+    ),
+    Command(
         "card",
         "shipway.cli.card:card",
         RELEASE,

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import inspect
 
 from shipway.config.auth import AuthSettings
+from shipway.config.encryption import EncryptionSettings
 from shipway.config.settings import (
     AlertSettings,
     BaselineSettings,
@@ -44,6 +45,7 @@ SECTIONS: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
         "store": StoreSettings,
         "sign": SignSettings,
         "trust": TrustSettings,
+        "encryption": EncryptionSettings,
     }
 )
 """The tables of shipway.toml in the order in which they are written and documented."""

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from shipway.config.auth import AuthSettings
+from shipway.config.encryption import EncryptionSettings
 from shipway.config.trust import SignSettings, TrustSettings
 from shipway.domain.metrics import Task
 from shipway.domain.objectives import BaselineKind, Objectives
@@ -476,3 +477,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     sign: SignSettings = SignSettings()
     trust: TrustSettings = TrustSettings()
+    encryption: EncryptionSettings = EncryptionSettings()

@@ -61,15 +61,15 @@ def settings_without_secrets(text: str) -> str:
 
 
 def settings_for_server(text: str, trust: TrustSettings) -> str:
-    """The *text* of a shipway.toml, well-formed, for a server that signs nothing.
+    """The *text* of a shipway.toml, well-formed, for a server that signs and encrypts nothing.
 
     Of whom it believes, it says what *trust* says.
     """
     document = tomlkit.parse(text)
     said = _differing("trust", trust)
-    if not said and not {"sign", "trust"} & document.keys():
+    if not said and not {"encryption", "sign", "trust"} & document.keys():
         return text
-    for section in ("sign", "trust"):
+    for section in ("encryption", "sign", "trust"):
         document.pop(section, None)
     if said:
         document["trust"] = msgspec.to_builtins(said)
@@ -161,6 +161,8 @@ def _offer(entry: Entry, block: str) -> str:
 
 
 _EXAMPLES = {
+    "encryption.recipients": '["age1..."]',
+    "encryption.identities": '["env:SHIPWAY_AGE_KEY"]',
     "sign.key": '"file:signing-key.pem"',
     "trust.identities": '["* = key:..."]',
     "model.threshold": "0.5",

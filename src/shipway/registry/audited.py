@@ -24,6 +24,7 @@ from shipway.registry.ports import (
     EvidenceLog,
     KeyLog,
     MetadataStore,
+    SealLog,
     SignatureLog,
     VersionLog,
 )
@@ -44,6 +45,7 @@ class AuditedMetadata:
         self.deletions: DeletionLog = _Deletions(store.deletions, trail)
         self.ledger: BlobLedger = store.ledger
         self.signatures: SignatureLog = _Signatures(store.signatures, trail)
+        self.seals: SealLog = _Seals(store.seals, trail)
         self.evidence: EvidenceLog = _Evidence(store.evidence, trail)
         self.endpoints: EndpointLog = _Endpoints(store.endpoints, trail)
         self.keys: KeyLog = _Keys(store.keys, trail)
@@ -127,6 +129,12 @@ class _Signatures:
     def __init__(self, log: SignatureLog, trail: AuditTrail) -> None:
         self.append = _told(trail, "version.sign", log.append)
         self.list, self.images = log.list, log.images
+
+
+class _Seals:
+    def __init__(self, log: SealLog, trail: AuditTrail) -> None:
+        self.rewrap = _told(trail, "version.rewrap", log.rewrap)
+        self.find, self.list = log.find, log.list
 
 
 class _Evidence:

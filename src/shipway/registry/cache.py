@@ -11,19 +11,29 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
 from shipway.domain.names import new_id
 from shipway.durable import locked, private_folder, storing, write_new
-from shipway.errors import DigestMismatch, IntegrityError, Problem
+from shipway.errors import (
+    ConfigError,
+    DigestMismatch,
+    IntegrityError,
+    Problem,
+    SealBroken,
+    StoreUnavailable,
+)
 from shipway.registry import kept_signatures
 from shipway.registry.entries import path_problems
 from shipway.registry.kept_signatures import KeptSignatures
 from shipway.registry.oci import hex_of
-from shipway.registry.ports import BlobStore
-from shipway.registry.records import FileEntry, Version
+from shipway.registry.opened_folder import opened_folder, own
+from shipway.registry.ports import BlobStore, SealLog
+from shipway.registry.records import FileEntry, Seal, Version
+from shipway.registry.sealed_copies import SUFFIX, SealedCopies
+from shipway.security.sealing import NO_KEYRING, Keyring, Opener, Place
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -33,20 +43,32 @@ _BLOCKED = "restore the blob or publish again; the version stays blocked until t
 class VersionCache:
     """The folders in *folder*, filled from *blobs*; without these there is what there is.
 
-    ``signatures`` are those of the versions, as they were last read.
+    ``signatures`` are those of the versions, as they were last read. A version that has *seals* is
+    opened by *keyring* into a folder in memory, and lies here only as it is encrypted.
     """
 
-    def __init__(self, folder: Path, blobs: BlobStore | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        blobs: BlobStore | None = None,
+        *,
+        seals: SealLog | None = None,
+        keyring: Keyring = NO_KEYRING,
+    ) -> None:
         self._folder = folder
         self._blobs = blobs
+        self._seals = seals
+        self._keyring = keyring
+        self._sealed = SealedCopies(folder)
         self.signatures = KeptSignatures(folder)
 
     def open_files(self, version: Version) -> dict[str, Path]:
         """The files of *version* on disk, by their path in the manifest, each verified just now.
 
         Raises :class:`~shipway.errors.DigestMismatch`, which names version and file, if the
-        blobs are not what was published, and IntegrityError for a manifest with a path that
-        leads out of the folder.
+        blobs are not what was published, IntegrityError for a manifest with a path that leads out
+        of the folder, :class:`~shipway.errors.SealBroken` for what was altered under its
+        encryption, and :class:`~shipway.errors.KeyNotHeld` where no key opens it.
         """
         entries = version.manifest.files
         problems = tuple(path_problems(entries))
@@ -56,19 +78,26 @@ class VersionCache:
                 next_step="delete the version's use; it was not published by Shipway",
                 problems=problems,
             )
-        target = self._folder / hex_of(version.digest)
+        seals = self._seals_of(version)
+        where = self._opened_in() if seals else self._folder
+        if seals:
+            own(where)
+            self.forget_plain(version)
+        target = where / hex_of(version.digest)
         if not _intact(target, entries):
-            if self._blobs is None:
-                raise IntegrityError(
-                    f"{version.ref}: its files are not in {self._folder}",
-                    next_step="begin again once the store answers",
-                )
-            with storing(self._folder):
-                private_folder(self._folder)
-                with locked(self._folder / "lock"):
+            read = self._reader(version, seals)
+            with storing(where):
+                private_folder(where)
+                with locked(where / "lock"):
                     if not _intact(target, entries):
-                        self._fill(target, version, self._blobs)
+                        _fill(where, version, read)
         return {entry.path: target / entry.path for entry in entries}
+
+    def forget_plain(self, version: Version) -> None:
+        """Remove the plain copy of a *version* that is encrypted now."""
+        if (self._folder / hex_of(version.digest)).exists():
+            with storing(self._folder), locked(self._folder / "lock"):
+                _remove(self._folder / hex_of(version.digest))
 
     def drop_others(self, wanted: Callable[[], Set[str]]) -> int:
         """Remove the copies of versions whose digest is not *wanted*; how many there were.
@@ -76,37 +105,100 @@ class VersionCache:
         *wanted* is asked after the copies were listed, so that one made meanwhile is not lost.
         A process that has such a copy open reads on.
         """
-        with storing(self._folder):
-            if not self._folder.is_dir():
-                return 0
-        with storing(self._folder), locked(self._folder / "lock"):
-            copies = [path for path in self._folder.iterdir() if path.is_dir()]
-            kept = {hex_of(digest) for digest in wanted()}
-            others = [path for path in copies if path.name not in kept]
-            for path in others:
-                _remove(path)
-            kept_signatures.drop_others(self._folder, kept)
-        return len(others)
+        dropped = 0
+        for folder in self._folders():
+            with storing(folder):
+                if not folder.is_dir():
+                    continue
+            with storing(folder), locked(folder / "lock"):
+                copies = [path for path in folder.iterdir() if path.is_dir()]
+                kept = {hex_of(digest) for digest in wanted()}
+                others = [path for path in copies if path.name.removesuffix(SUFFIX) not in kept]
+                for path in others:
+                    _remove(path)
+                kept_signatures.drop_others(folder, kept)
+            dropped += len(others)
+        return dropped
 
-    def _fill(self, target: Path, version: Version, blobs: BlobStore) -> None:
-        fresh = self._folder / f"new-{new_id()}"
+    def _folders(self) -> Iterator[Path]:
+        yield self._folder
+        with suppress(ConfigError):  # nothing can have been opened where there is no such folder
+            yield self._opened_in()
+
+    def _opened_in(self) -> Path:
+        return opened_folder(self._folder.parent, self._keyring.opened_in)
+
+    def _seals_of(self, version: Version) -> tuple[Seal, ...]:
+        """The seals of *version*; while the store is away, those that were last read."""
+        if self._seals is None or self._blobs is None:
+            return self._sealed.seals(version)
         try:
-            private_folder(fresh)
-            _write(fresh, version, blobs)
-            if os.path.lexists(target):
-                aside = self._folder / f"old-{new_id()}"
-                target.rename(aside)
-                _remove(aside)
-            fresh.rename(target)
-        finally:
-            _remove(fresh)
+            found = self._seals.list(version.model, version.number)
+            if found:
+                self._sealed.keep(version, found, self._blobs)
+        except StoreUnavailable:
+            return self._sealed.seals(version)
+        return found
+
+    def _reader(self, version: Version, seals: Sequence[Seal]) -> Callable[[FileEntry], bytes]:
+        """What gives the content of a file of *version*, not yet held against its manifest."""
+        blobs = self._blobs
+        if seals:
+            opener = self._keyring.opener()
+            by_path = {seal.path: seal for seal in seals}
+            return lambda entry: self._opened(version, by_path.get(entry.path), entry, opener)
+        if blobs is None:
+            raise IntegrityError(
+                f"{version.ref}: its files are not in {self._folder}",
+                next_step="begin again once the store answers",
+            )
+
+        def read(entry: FileEntry) -> bytes:
+            with blobs.open(entry.digest) as blob:
+                return blob.read()
+
+        return read
+
+    def _opened(
+        self, version: Version, seal: Seal | None, entry: FileEntry, opener: Opener
+    ) -> bytes:
+        place = Place(model=version.model, version=version.digest, path=entry.path)
+        if seal is None:
+            raise SealBroken(
+                f"{version.ref}: {entry.path} has no key, though the version is encrypted",
+                next_step="restore the store from a backup, or publish the same files again",
+            )
+        content = self._sealed.content(version, seal)
+        if content is None:
+            if self._blobs is None:
+                raise IntegrityError(
+                    f"{version.ref}: {entry.path} is not in {self._folder}",
+                    next_step="begin again once the store answers",
+                )
+            with self._blobs.open(seal.digest) as blob:
+                content = blob.read()
+        return opener.open(content, seal.key, place)
 
 
-def _write(folder: Path, version: Version, blobs: BlobStore) -> None:
+def _fill(folder: Path, version: Version, read: Callable[[FileEntry], bytes]) -> None:
+    target = folder / hex_of(version.digest)
+    fresh = folder / f"new-{new_id()}"
+    try:
+        private_folder(fresh)
+        _write(fresh, version, read)
+        if os.path.lexists(target):
+            aside = folder / f"old-{new_id()}"
+            target.rename(aside)
+            _remove(aside)
+        fresh.rename(target)
+    finally:
+        _remove(fresh)
+
+
+def _write(folder: Path, version: Version, read: Callable[[FileEntry], bytes]) -> None:
     problems = []
     for entry in version.manifest.files:
-        with blobs.open(entry.digest) as blob:
-            content = blob.read()
+        content = read(entry)
         found = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if found == entry.digest:
             private_folder((folder / entry.path).parent)

@@ -27,6 +27,7 @@ from shipway.registry.sql.schema import HEAD, schema_of
 from shipway.registry.sql.sqlite import SqliteDatabase
 from shipway.registry.sql.store import SqlMetadata
 from shipway.registry.trail import NoTrail, Trail
+from shipway.security.sealing import NO_KEYRING, Keyring
 from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 METADATA_FILE = "metadata.sqlite3"
@@ -36,11 +37,15 @@ AUDIT_FOLDER = "audit"
 
 
 def open_current(
-    home: Path, addresses: Addresses = IN_FOLDER, *, trust: TrustPolicy | None = None
+    home: Path,
+    addresses: Addresses = IN_FOLDER,
+    *,
+    trust: TrustPolicy | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
-    *trust* says who must have signed what is opened. Raises
+    *trust* says who must have signed what is opened, and *keyring* opens what is encrypted. Raises
     :class:`~shipway.errors.StoreError` if the store cannot be opened or is of another
     release; :func:`~shipway.registry.opening.open_registry` brings up an older one. One whose
     records are at an address is not asked before its first use, and raises then.
@@ -63,7 +68,7 @@ def open_current(
         else:
             with database.reading() as connection:
                 check(connection)
-        registry = registry_on(database, home, addresses, trust=trust)
+        registry = registry_on(database, home, addresses, trust=trust, keyring=keyring)
         opened.pop_all()
     return registry
 
@@ -80,9 +85,13 @@ def blobs_of(home: Path, addresses: Addresses) -> LocalBlobs | ObjectBlobs:
     return ObjectBlobs(addresses.blobs) if addresses.blobs else LocalBlobs(home / BLOBS_FOLDER)
 
 
-def cached_versions(home: Path, trust: TrustPolicy) -> CachedVersions:
-    """The versions that lie in the store folder *home*, whatever else is away."""
-    return CachedVersions(VersionCache(home / CACHE_FOLDER), trust)
+def cached_versions(home: Path, trust: TrustPolicy, opened_in: str = "") -> CachedVersions:
+    """The versions that lie in the store folder *home*, whatever else is away.
+
+    Of encrypted ones those that are opened already, by default or in *opened_in*.
+    """
+    keyring = Keyring(opened_in=opened_in)
+    return CachedVersions(VersionCache(home / CACHE_FOLDER, keyring=keyring), trust)
 
 
 def registry_on(
@@ -92,16 +101,18 @@ def registry_on(
     *,
     audited: bool = True,
     trust: TrustPolicy | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> Registry:
     """The registry of the store folder *home* over its *database*, which it will close.
 
     What is changed through it is told to the audit log of the folder, if *audited*.
     """
     blobs = blobs_of(home, addresses)
-    cache = VersionCache(home / CACHE_FOLDER, blobs)
     records = SqlMetadata(database)
+    cache = VersionCache(home / CACHE_FOLDER, blobs, seals=records.seals, keyring=keyring)
     trail = Trail(home / AUDIT_FOLDER, records.audit) if audited else NoTrail()
-    return Registry(AuditedMetadata(records, trail), blobs, cache, trail, trust or DEFAULT_TRUST)
+    audited_records = AuditedMetadata(records, trail)
+    return Registry(audited_records, blobs, cache, trail, trust or DEFAULT_TRUST, keyring)
 
 
 class _CheckedAtFirst:

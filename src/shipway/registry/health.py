@@ -17,6 +17,7 @@ from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import METADATA_FILE, blobs_of, database_of
 from shipway.registry.needs import Needs
 from shipway.registry.oci import index_bytes
+from shipway.registry.opened_folder import kind_of
 from shipway.registry.ports import BlobStore
 from shipway.registry.records import summary_of
 from shipway.registry.signing import listed_images
@@ -91,7 +92,7 @@ def _folder_findings(home: Path) -> Iterator[Finding]:
     if home.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         message = f"others on this machine can look into {home}"
         yield _found(Level.WARNING, "store.open-to-others", message, f"chmod 700 {home}")
-    kind = _file_system(home)
+    kind = kind_of(home)
     if kind in _NETWORK:
         message = f"{home} is on a network file system ({kind}), whose locks may not hold"
         step = "move the store to a local disk and set SHIPWAY_HOME"
@@ -145,7 +146,8 @@ def _blob_findings(store: SqlMetadata, blobs: BlobStore, *, thorough: bool) -> I
             yield _found(Level.ERROR, "store.list-differs", message, _BACKUP)
         for version in versions:
             count += 1
-            named = {entry.path: entry.digest for entry in version.manifest.files}
+            kept = store.seals.list(model, version.number) or version.manifest.files
+            named = {entry.path: entry.digest for entry in kept}
             for path, digest in {**named, "its manifest": version.digest}.items():
                 if fault := _blob_fault(blobs, digest, thorough=thorough):
                     message = f"{version.ref}: {path} {fault}"
@@ -176,20 +178,6 @@ def _blob_fault(blobs: BlobStore, digest: str, *, thorough: bool) -> str:
         if found != digest:
             return f"differs from its manifest (expected {digest}, got {found})"
     return ""
-
-
-def _file_system(path: Path) -> str:
-    """The type of the file system that *path* is on, "" where the system does not tell."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    best, kind = "", ""
-    for line in mounts.splitlines():
-        _, point, name, *_ = line.split(" ")
-        if path.is_relative_to(point) and len(point) >= len(best):
-            best, kind = point, name
-    return kind
 
 
 def _found(level: Level, code: str, message: str, next_step: str = "") -> Finding:

@@ -11,6 +11,7 @@ from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import METADATA_FILE, database_of, registry_on
 from shipway.registry.registry import Registry
 from shipway.registry.sql.migrate import migrate
+from shipway.security.sealing import NO_KEYRING, Keyring
 from shipway.security.trust import TrustPolicy
 
 
@@ -21,12 +22,14 @@ def open_registry(
     create: bool = True,
     audited: bool = True,
     trust: TrustPolicy | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> Registry:
     """The registry in the store folder *home*; close it after use, it is a context manager.
 
     *addresses* say which parts of it are elsewhere. Without *create*, a folder that holds no
     store is a NotFoundError and stays as it is. Without *audited* no audit log is kept, as of a
-    store that is made to be given away. *trust* says who must have signed what is opened.
+    store that is made to be given away. *trust* says who must have signed what is opened;
+    *keyring* seals what is published, and opens what is sealed.
 
     Raises :class:`~shipway.errors.StoreError` if the store cannot be opened or is of a newer
     release, :class:`~shipway.errors.StoreUnavailable` if a database elsewhere does not answer now.
@@ -45,7 +48,9 @@ def open_registry(
         database = database_of(home, addresses)
         opened.callback(database.close)
         migrate(database, where=addresses.told.records or str(database_file))
-        registry = registry_on(database, home, addresses, audited=audited, trust=trust)
+        registry = registry_on(
+            database, home, addresses, audited=audited, trust=trust, keyring=keyring
+        )
         if not addresses.blobs:
             registry.refresh_index()
         opened.pop_all()

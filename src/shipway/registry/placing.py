@@ -13,12 +13,16 @@ Made = TypeVar("Made")
 _ATTEMPTS = 20
 
 
-def put_and_append(blobs: BlobStore, contents: Sequence[bytes], append: Callable[[], Made]) -> Made:
-    """What *append* made, once *contents* are durable; both again if a collection came between.
+def put_and_append(
+    blobs: BlobStore, prepare: Callable[[], tuple[Sequence[bytes], Callable[[], Made]]]
+) -> Made:
+    """What is appended once its bytes are durable; all of it again if a collection came between.
 
-    Raises StoreError when that happens again and again: only a grace period of nothing does it.
+    *prepare* gives the bytes, and what appends the record that needs them. Raises StoreError when
+    that happens again and again: only a grace period of nothing does it.
     """
     for _ in range(_ATTEMPTS):
+        contents, append = prepare()
         blobs.put(contents)
         try:
             return append()

@@ -15,6 +15,7 @@ from shipway.registry.records import (
     EndpointChange,
     EvidenceRecord,
     Manifest,
+    Seal,
     SignatureRecord,
     Version,
     VersionChange,
@@ -84,10 +85,12 @@ class VersionLog(Protocol):
         by: str,
         now: datetime,
         first: int = 1,
+        seals: Sequence[Seal] = (),
     ) -> Version:
         """The next version of the model, or the one there is if *digest* is already published.
 
-        *first* is the number of the model's first version here. A deleted version with *digest*
+        *first* is the number of the model's first version here. *seals* are of every file, or of
+        none, and take the place of those that the version has. A deleted version with *digest*
         is brought back. Raises :class:`BlobsWereUnneeded`, having added nothing.
         """
 
@@ -104,7 +107,7 @@ class VersionLog(Protocol):
         """The newest number of each model, by name."""
 
     def images(self) -> tuple[Descriptor, ...]:
-        """The image of every version, by model and number."""
+        """The image of every version that is not encrypted, by model and number."""
 
 
 class SignatureLog(Protocol):
@@ -120,7 +123,23 @@ class SignatureLog(Protocol):
         """The signatures of one version, oldest first."""
 
     def images(self) -> tuple[Descriptor, ...]:
-        """The image of every signature, by model, number and digest."""
+        """The image of every signature of those, by model, number and digest."""
+
+
+class SealLog(Protocol):
+    """Which versions are encrypted, and the wrapped keys of their files."""
+
+    def find(self, model: str, digest: str) -> tuple[Seal, ...]:
+        """Those of the version with *digest*, by path, deleted or not; none if it is not sealed."""
+
+    def list(self, model: str, number: int) -> tuple[Seal, ...]:
+        """Those of one version, by path."""
+
+    def rewrap(self, model: str, number: int, seals: Sequence[Seal], now: datetime) -> int:
+        """Keep the ``key`` and ``recipients`` of *seals* whose ``digest`` is unchanged; how many.
+
+        One that was sealed anew meanwhile keeps what it has.
+        """
 
 
 class DeletionLog(Protocol):
@@ -250,6 +269,10 @@ class MetadataStore(Protocol):
         """Who signed them."""
 
     @property
+    def seals(self) -> SealLog:
+        """How they are encrypted."""
+
+    @property
     def deletions(self) -> DeletionLog:
         """Which versions were deleted."""
 
@@ -274,7 +297,7 @@ class MetadataStore(Protocol):
         """What is noted for the audit log."""
 
     def edition(self) -> str:
-        """What tells one state of versions, deletions and signatures from every other; cheap."""
+        """What tells one state of what an index lists from every other; cheap."""
 
     def revision(self) -> int:
         """A number that grows with every change of an endpoint or a key; cheap to ask often."""

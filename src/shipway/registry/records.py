@@ -95,6 +95,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Seal(msgspec.Struct, frozen=True, kw_only=True):
+    """How one file of a version is encrypted: as the blob ``digest``, with its wrapped ``key``.
+
+    ``recipients`` are the public keys that it is wrapped for.
+    """
+
+    path: str
+    digest: str
+    size_bytes: int
+    key: str
+    recipients: tuple[str, ...]
+
+
 class Version(msgspec.Struct, frozen=True, kw_only=True):
     """A published manifest: ``number`` counts within a model, without gaps and mostly from 1."""
 

@@ -7,7 +7,7 @@ returned survives a kill and a power cut; what raised has changed nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -32,14 +32,17 @@ from shipway.registry.records import (
     EndpointState,
     EvidenceRecord,
     Manifest,
+    Seal,
     Version,
     VersionSummary,
 )
 from shipway.registry.refusals import deleted, moved, no_model, no_version
+from shipway.registry.sealing import Sealing
 from shipway.registry.signing import Signing
 from shipway.registry.trail import AuditTrail
 from shipway.security.audit import Head
 from shipway.security.keys import KeyRecord
+from shipway.security.sealing import NO_KEYRING, Keyring
 from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 
 _NUMBER = re.compile(r"v?([1-9][0-9]{0,8})", re.ASCII)
@@ -49,7 +52,8 @@ _REFERENCE = "write a version as 'flight-delay@3', '3' or 'latest'"
 class Registry:
     """Versions, evidence, endpoints and keys of one store. Usable from several threads.
 
-    ``signing`` is who signed its versions, and who of them is believed; ``trail`` is its audit log.
+    ``signing`` is who signed its versions, and who of them is believed; ``sealing`` is for whom
+    they are encrypted; ``trail`` is its audit log.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Registry:
         cache: VersionCache,
         trail: AuditTrail,
         trust: TrustPolicy = DEFAULT_TRUST,
+        keyring: Keyring = NO_KEYRING,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -67,6 +72,7 @@ class Registry:
         self.signing = Signing(
             store, blobs, cache.signatures, trust, refresh_index=self.refresh_index
         )
+        self.sealing = Sealing(store, blobs, keyring)
         self._index = IndexView(store, blobs)
 
     def __enter__(self) -> Self:
@@ -95,7 +101,8 @@ class Registry:
 
         All or nothing: bytes are durable before the record that makes them a version is
         written. The digest is of the manifest alone, so the same model published again, by
-        whomever and whenever, is the same version. *number* is what a version of another store
+        whomever and whenever, is the same version; a plain one is encrypted by it where the keyring
+        has recipients. *number* is what a version of another store
         was called there; it keeps it in a store that has none of its model. Raises UsageError
         with every fault of the manifest, ConflictError for a *number* that is not free to choose,
         and StoreError when there is no room or no right to write.
@@ -128,7 +135,17 @@ class Registry:
             now=now,
             first=number or 1,
         )
-        version = put_and_append(self._blobs, [*files.values(), content, image], append)
+
+        seals: Sequence[Seal] = ()
+
+        def prepare() -> tuple[Sequence[bytes], Callable[[], Version]]:
+            nonlocal seals
+            seals, contents = self.sealing.prepare(
+                manifest.model, digest_of(content), files, earlier=seals
+            )
+            return [*contents, content, image], partial(append, seals=seals)
+
+        version = put_and_append(self._blobs, prepare)
         self._index.soon()
         return version
 
@@ -189,6 +206,30 @@ class Registry:
     def verified_files(self, version: Version) -> dict[str, Path]:
         """The same, whoever signed it: to be signed or shown, and never to be loaded."""
         return self._cache.open_files(version)
+
+    def seal(self, version: Version, *, by: str, now: datetime) -> bool:
+        """Encrypt a *version* that was published plain; whether it had to be.
+
+        Its plain files are unneeded then, unless another version has them plain, and go with the
+        first collection after the grace period. Raises UsageError where nobody is named for whom.
+        """
+        if not self.sealing.recipients:
+            raise UsageError(
+                f"{version.ref}: nobody is named for whom it is to be encrypted",
+                next_step="set encryption.recipients: `shipway encryption keygen FILE` makes a key",
+            )
+        if self._store.seals.list(version.model, version.number):
+            return False
+        opened = self.verified_files(version)
+        self.publish(
+            version.manifest,
+            {path: file.read_bytes() for path, file in opened.items()},
+            by=by,
+            now=now,
+        )
+        self._cache.forget_plain(version)
+        self._index.now()
+        return True
 
     def refresh_index(self) -> None:
         """Make the OCI layout's ``index.json`` list every version now; see :class:`IndexView`."""

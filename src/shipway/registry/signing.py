@@ -97,7 +97,7 @@ class Signing:
             created_by=by,
         )
         append = partial(self._store.signatures.append, record, image=image_descriptor(image))
-        kept = put_and_append(self._blobs, [signature.bundle, NOTHING, image], append)
+        kept = put_and_append(self._blobs, lambda: ([signature.bundle, NOTHING, image], append))
         self._refresh_index()
         return kept
 

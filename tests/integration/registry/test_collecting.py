@@ -195,7 +195,7 @@ def test_a_collection_that_never_lets_go(store: Store) -> None:
         raise BlobsWereUnneeded
 
     with pytest.raises(StoreError, match="20 times") as caught:
-        put_and_append(store.registry.stores[1], [b"x"], overtaken)
+        put_and_append(store.registry.stores[1], lambda: ([b"x"], overtaken))
     assert "grace" in caught.value.next_step
 
 

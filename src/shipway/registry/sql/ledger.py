@@ -10,17 +10,19 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from datetime import datetime
 
-from sqlalchemy import Connection, Text, delete, insert, literal, select
+from sqlalchemy import Connection, Text, delete, insert, literal, select, tuple_
 
 from shipway.domain.digests import digest_of
 from shipway.registry.oci import NOTHING
 from shipway.registry.sql.database import Database
-from shipway.registry.sql.deletions import NOT_DELETED
+from shipway.registry.sql.deletions import NOT_DELETED, not_deleted
+from shipway.registry.sql.seals import SEALED
 from shipway.registry.sql.tables import (
     AUDIT_HEADS,
     AUDIT_NOTED,
     KEYS,
     METADATA,
+    SEALS,
     SIGNATURES,
     UNNEEDED_BLOBS,
     VERSION_CHANGES,
@@ -32,6 +34,7 @@ _COLUMNS = UNNEEDED_BLOBS.c
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _STILL_HERE = select(literal(1))
 _BATCH = 500  # SQLite takes 999 values in a statement at least
+_IS_SEALED = tuple_(VERSIONS.c.model, VERSIONS.c.number).in_(SEALED)
 _MENTION_NO_BLOB = frozenset(
     {AUDIT_HEADS, AUDIT_NOTED, KEYS, UNNEEDED_BLOBS, VERSION_CHANGES, VERSION_SUMMARIES}
 )
@@ -96,17 +99,21 @@ def _parted(digests: Sequence[str]) -> Iterator[Sequence[str]]:
 def _mentioned(connection: Connection) -> set[str]:
     """Every digest that a record names anywhere, but for those of deleted versions alone.
 
-    It keeps too much rather than too little: a table that a later release adds is read as well,
-    and the signatures of a deleted version stay, for it may be published again.
+    Of an encrypted version the files count as they are encrypted, and not as its manifest has them.
+    Otherwise it keeps too much rather than too little: a table that a later release adds is read
+    as well, and the signatures of a deleted version stay, for it may be published again.
     """
-    found: set[str] = set()
+    sealed = select(VERSIONS.c.digest, VERSIONS.c.image_digest).where(NOT_DELETED, _IS_SEALED)
+    found = {digest for row in connection.execute(sealed) for digest in row}
     for table in METADATA.sorted_tables:
         texts = [column for column in table.c if isinstance(column.type, Text)]
         if table in _MENTION_NO_BLOB or not texts:
             continue
         query = select(*texts)
         if table is VERSIONS:
-            query = query.where(NOT_DELETED)
+            query = query.where(NOT_DELETED, ~_IS_SEALED)
+        elif table is SEALS:
+            query = query.where(not_deleted(SEALS))
         for row in connection.execute(query):
             for text in row:
                 found.update(_DIGEST.findall(text or ""))

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect
 
 from shipway.errors import StoreError
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration, so that opening a current store need not read them all."""
 
 _VERSIONS = "alembic_version"

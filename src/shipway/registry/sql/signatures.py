@@ -12,6 +12,7 @@ from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import DELETED
 from shipway.registry.sql.ledger import take_off
+from shipway.registry.sql.seals import SEALED
 from shipway.registry.sql.tables import SIGNATURES
 from shipway.security.audit import Entry
 from shipway.security.statements import BUNDLE_TYPE
@@ -71,9 +72,10 @@ class SqlSignatures:
 
     def images(self) -> tuple[Descriptor, ...]:
         """See the port."""
+        of = tuple_(_COLUMNS.model, _COLUMNS.number)
         query = (
             select(_COLUMNS.image_digest, _COLUMNS.image_size)
-            .where(tuple_(_COLUMNS.model, _COLUMNS.number).not_in(DELETED))
+            .where(of.not_in(DELETED), of.not_in(SEALED))
             .order_by(_COLUMNS.model, _COLUMNS.number, _COLUMNS.digest)
         )
         with self._database.reading() as connection:

@@ -15,8 +15,9 @@ from shipway.registry.sql.evidence import SqlEvidence
 from shipway.registry.sql.keys import SqlKeys
 from shipway.registry.sql.ledger import SqlLedger
 from shipway.registry.sql.revision import read_revision
+from shipway.registry.sql.seals import SqlSeals
 from shipway.registry.sql.signatures import SqlSignatures
-from shipway.registry.sql.tables import SIGNATURES, VERSION_CHANGES, VERSIONS
+from shipway.registry.sql.tables import SEALS, SIGNATURES, VERSION_CHANGES, VERSIONS
 from shipway.registry.sql.versions import SqlVersions
 
 
@@ -28,6 +29,7 @@ class SqlMetadata:
         self.versions = SqlVersions(database)
         self.deletions = SqlDeletions(database)
         self.ledger = SqlLedger(database)
+        self.seals = SqlSeals(database)
         self.signatures = SqlSignatures(database)
         self.evidence = SqlEvidence(database)
         self.endpoints = SqlEndpoints(database)
@@ -36,7 +38,7 @@ class SqlMetadata:
 
     def edition(self) -> str:
         """See the port. Nothing is ever taken out of these tables, so that counting is enough."""
-        tables = (VERSIONS, VERSION_CHANGES, SIGNATURES)
+        tables = (VERSIONS, VERSION_CHANGES, SIGNATURES, SEALS)
         counts = [select(func.count()).select_from(table).scalar_subquery() for table in tables]
         with self._database.reading() as connection:
             return ".".join(map(str, connection.execute(select(*counts)).one()))

@@ -102,6 +102,20 @@ SIGNATURES = Table(
     ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
 )
 
+SEALS = Table(
+    "seals",
+    METADATA,
+    Column("model", Name, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("path", Name, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("recipients", Text, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+"""How the files of encrypted versions are sealed: all files of a version, or none."""
+
 EVIDENCE = Table(
     "evidence",
     METADATA,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, select, tuple_
 
 from shipway.domain.digests import digest_of
 from shipway.errors import DigestMismatch, IntegrityError
 from shipway.registry.oci import IMAGE_TYPE, Descriptor, annotated
 from shipway.registry.ports import BlobsWereUnneeded
-from shipway.registry.records import Manifest, Version, VersionSummary, summary_of
+from shipway.registry.records import Manifest, Seal, Version, VersionSummary, summary_of
 from shipway.registry.sql.audit import note
 from shipway.registry.sql.database import Database
 from shipway.registry.sql.deletions import NOT_DELETED, bring_back, not_deleted
 from shipway.registry.sql.ledger import take_off
+from shipway.registry.sql.seals import SEALED, seal_in, seals_of
 from shipway.registry.sql.tables import VERSION_SUMMARIES, VERSIONS
 from shipway.security.audit import Entry
 
@@ -23,6 +25,7 @@ _MANIFEST = msgspec.json.Decoder(Manifest)
 _COLUMNS = VERSIONS.c
 _SUMMARY = [column for column in VERSION_SUMMARIES.c if column.name != "model"]
 _NOT_DELETED = not_deleted(VERSION_SUMMARIES)
+_PLAIN = tuple_(_COLUMNS.model, _COLUMNS.number).not_in(SEALED)
 
 
 class SqlVersions:
@@ -41,15 +44,18 @@ class SqlVersions:
         by: str,
         now: datetime,
         first: int = 1,
+        seals: Sequence[Seal] = (),
     ) -> Version:
         """See the port. The number is taken and used within one transaction, so none is lost."""
         model = manifest.model
-        needed = {digest, image.digest, *(entry.digest for entry in manifest.files)}
         same = select(VERSIONS).where(_COLUMNS.model == model, _COLUMNS.digest == digest)
         newest = select(func.max(_COLUMNS.number)).where(_COLUMNS.model == model)
         with self._database.writing() as connection:
-            put_again = take_off(connection, needed)
             row = connection.execute(same).one_or_none()
+            # Somebody may have encrypted meanwhile what is published plain here.
+            sealed = seals or (() if row is None else seals_of(connection, model, row.number))
+            needed = {digest, image.digest, *(one.digest for one in sealed or manifest.files)}
+            put_again = take_off(connection, needed)
             if row is not None and not put_again:
                 bring_back(connection, model, row.number, by=by, now=now)
             elif row is None and not put_again:
@@ -70,6 +76,8 @@ class SqlVersions:
                 found = f"{model}@{number}"
                 told = Entry(what="version.publish", object=found, detail={"digest": digest})
                 note(connection, told, at=now)
+            if row is not None and not put_again:
+                seal_in(connection, model, row.number, seals, now=now)
         if row is None or put_again:
             raise BlobsWereUnneeded(f"some of {sorted(needed)}")
         return _version(row)
@@ -114,7 +122,9 @@ class SqlVersions:
             _COLUMNS.image_digest,
             _COLUMNS.image_size,
         )
-        query = select(*columns).where(NOT_DELETED).order_by(_COLUMNS.model, _COLUMNS.number)
+        query = (
+            select(*columns).where(NOT_DELETED, _PLAIN).order_by(_COLUMNS.model, _COLUMNS.number)
+        )
         with self._database.reading() as connection:
             return tuple(
                 annotated(

@@ -1,0 +1,107 @@
+"""``encryption``: who can read the versions of a store, and changing who can."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from shipway.bootstrap.project import Project
+from shipway.domain.progress import SILENT, Progress
+from shipway.domain.times import iso
+from shipway.durable import storing, write_new
+from shipway.errors import ConflictError, UsageError
+from shipway.registry.sealing import Encrypted, Rotated
+from shipway.security.sealing import new_identity
+
+
+class NewIdentity(msgspec.Struct, frozen=True, kw_only=True):
+    """A new pair of keys: the secret one is in ``file`` alone."""
+
+    file: str
+    recipient: str
+    made: bool = True
+
+
+class SealedVersions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which versions were encrypted, or would be, and how many were already."""
+
+    sealed: tuple[str, ...]
+    unchanged: int
+    dry_run: bool
+
+
+def keygen(file: Path, *, home: Path | None, now: str) -> NewIdentity:
+    """Make a pair of keys; the secret one goes into *file*, for this user's eyes only.
+
+    The file is one that ``age`` reads as well. Raises ConflictError if there is one, and UsageError
+    for a place in the store *home*: whoever took the store, or its backup, would have the key.
+    """
+    if home is not None and file.resolve().is_relative_to(home.resolve()):
+        raise UsageError(
+            f"{file} lies in the store that the key is to protect",
+            next_step="keep the key elsewhere, where neither the store's backups nor git take it",
+        )
+    secret, public = new_identity()
+    text = f"# created: {now}\n# public key: {public}\n{secret}\n"
+    try:
+        with storing(file):
+            try:
+                write_new(file, text.encode())
+            except FileNotFoundError as missing:
+                raise UsageError(
+                    f"there is no folder {str(file.parent)!r}", next_step="make it, then try again"
+                ) from missing
+            except FileExistsError as there:
+                raise ConflictError(
+                    f"{file} is there already; a key that is lost takes its versions with it",
+                    next_step="choose another name",
+                ) from there
+    finally:
+        del secret, text
+    return NewIdentity(file=str(file), recipient=public)
+
+
+def status(project: Project) -> Encrypted:
+    """How much of the store is encrypted, and for whom."""
+    return project.registry.sealing.encrypted()
+
+
+def rotate(project: Project, *, dry_run: bool = False, progress: Progress = SILENT) -> Rotated:
+    """Wrap the keys of every encrypted version for ``encryption.recipients`` and nobody else."""
+    return project.registry.sealing.rotate(project.clock(), dry_run=dry_run, progress=progress)
+
+
+def seal(
+    project: Project,
+    version: str | None = None,
+    *,
+    dry_run: bool = False,
+    progress: Progress = SILENT,
+) -> SealedVersions:
+    """Encrypt *version*, or every version, that was published plain."""
+    registry = project.registry
+    if version is None:
+        chosen = [one for model in registry.models() for one in registry.versions(model)]
+    else:
+        chosen = [registry.resolve(version, project.model)]
+    plain = set(registry.sealing.encrypted().plain_versions)
+    if not registry.sealing.recipients:
+        raise UsageError(
+            "nobody is named for whom versions are to be encrypted",
+            next_step="set encryption.recipients: `shipway encryption keygen FILE` makes a key",
+        )
+    due = [one for one in chosen if one.ref in plain]
+    with progress.start("Encrypting", len(due), "versions") as task:
+        for one in due:
+            if not dry_run:
+                registry.seal(one, by=project.who, now=project.clock())
+            task.advance()
+    return SealedVersions(
+        sealed=tuple(one.ref for one in due), unchanged=len(chosen) - len(due), dry_run=dry_run
+    )
+
+
+def stamp(project: Project) -> str:
+    """The time that is written into the file of a key."""
+    return iso(project.clock())

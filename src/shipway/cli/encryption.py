@@ -1,0 +1,113 @@
+"""``shipway encryption``: keygen, status, seal, rotate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from shipway.cli.options import NO_OPTIONS, DryRun, Options
+from shipway.cli.output import Output, Result
+
+app = App(
+    name="encryption",
+    help="Encrypt versions where they are stored, and say who can read them.",
+    help_prologue="Example: shipway encryption status",
+)
+
+
+@app.command(help_prologue="Example: shipway encryption keygen ~/shipway-key.txt")
+def keygen(
+    file: Annotated[Path, Parameter(help="A new file for the secret key, outside of the store.")],
+    /,
+    *,
+    dry_run: DryRun = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Make a pair of keys: the secret one in a file, the public one shown.
+
+    Keep a copy of the file somewhere safe: without it, what is encrypted is lost.
+    """
+    from shipway.api.encryption import NewIdentity, stamp
+    from shipway.api.encryption import keygen as make
+
+    if dry_run:
+        made = NewIdentity(file=str(file), recipient="", made=False)
+        words = f"Would make a key in {file}"
+        return Result(
+            document=made,
+            show=lambda output: output.line(words),
+            next_step="the same command without --dry-run",
+        )
+    with options.open() as project:
+        made = make(file, home=project.home, now=stamp(project))
+
+    def show(output: Output) -> None:
+        output.line(f"Made a secret key in {made.file}: keep a copy of it somewhere safe")
+        output.line(f"Its public key: {made.recipient}", style="bold")
+
+    step = f'[encryption] recipients = ["{made.recipient}"], identities = ["file:{made.file}"]'
+    return Result(document=made, show=show, next_step=step)
+
+
+@app.command(help_prologue="Example: shipway encryption status")
+def status(*, options: Options = NO_OPTIONS) -> Result:
+    """Tell which versions are encrypted, and for whom."""
+    from shipway.api.encryption import status as ask
+
+    with options.open() as project:
+        found = ask(project)
+
+    def show(output: Output) -> None:
+        output.line(f"{found.sealed_versions} versions are encrypted")
+        for recipient, files in found.files_for.items():
+            named = "" if recipient in found.recipients else ", who is named no more"
+            output.line(f"  {files} files for {recipient}{named}")
+        if found.plain_versions:
+            output.warn(f"Not encrypted: {', '.join(found.plain_versions)}")
+
+    step = "shipway encryption seal" if found.plain_versions else "shipway encryption rotate"
+    return Result(document=found, show=show, next_step=step)
+
+
+@app.command(help_prologue="Example: shipway encryption seal 3")
+def seal(
+    version: Annotated[str | None, Parameter(help="The version; every one by default.")] = None,
+    /,
+    *,
+    dry_run: DryRun = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Encrypt versions that were published before anybody was named to read them.
+
+    The plain files go with the first `shipway gc` after the grace period.
+    """
+    from shipway.api.encryption import seal as run
+
+    with options.open() as project:
+        done = run(project, version, dry_run=dry_run, progress=options.output().progress)
+    word = "Would encrypt" if dry_run else "Encrypted"
+
+    def show(output: Output) -> None:
+        output.line(f"{word} {', '.join(done.sealed) or 'nothing'}", style="green")
+
+    return Result(document=done, show=show, next_step="shipway gc, which removes the plain files")
+
+
+@app.command(help_prologue="Example: shipway encryption rotate --dry-run")
+def rotate(*, dry_run: DryRun = False, options: Options = NO_OPTIONS) -> Result:
+    """Wrap the keys of what is encrypted for the recipients of now, and nobody else.
+
+    No file is written again, however large. Who could read before, and kept a copy, still can.
+    """
+    from shipway.api.encryption import rotate as run
+
+    with options.open() as project:
+        done = run(project, dry_run=dry_run, progress=options.output().progress)
+    word = "Would wrap" if dry_run else "Wrapped"
+
+    def show(output: Output) -> None:
+        output.line(f"{word} {done.rewrapped} keys anew; {done.unchanged} were so already")
+
+    return Result(document=done, show=show, next_step="shipway encryption status")
