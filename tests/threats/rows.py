@@ -2,7 +2,7 @@
 
 A row's test is called ``test_<id>``. A guard is a place in the source with what it would be were
 it not there; ``python -m tests.threats.mutants`` takes each away in turn, and the row's test must
-fail. Beside the rows stand the guards of signatures, which tests elsewhere hold.
+fail. Beside the rows stand the guards of signatures and of encryption, which tests elsewhere hold.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tests.threats import (
     guards_of_building,
     guards_of_doors,
+    guards_of_encryption,
     guards_of_files,
     guards_of_models,
     guards_of_outputs,
@@ -102,6 +103,17 @@ HELD = (
             "tests/soak/test_signed_versions.py::test_every_change_is_refused_for_a_reason",
             "tests/unit/security/test_statements.py",
             "tests/unit/security/test_trust.py",
+        ),
+    ),
+    Row(
+        "encryption",
+        (),
+        "",
+        guards_of_encryption.ENCRYPTION,
+        elsewhere=(
+            "tests/unit/security/test_sealing.py",
+            "tests/conformance/test_sealed_versions.py",
+            "tests/acceptance/test_encryption.py",
         ),
     ),
 )

@@ -61,8 +61,9 @@ class Sealing:
         """The seals of *files* of a *version* (its digest), and the bytes to keep for them.
 
         Files that are sealed already, and whole, stay as they are, as do those of an *earlier*
-        attempt; a version that is encrypted stays so. Raises :class:`~shipway.errors.ConflictError` where it would have to be sealed
-        again and nobody is named for whom.
+        attempt; a version that is encrypted stays so. Raises
+        :class:`~shipway.errors.ConflictError` where one would have to be sealed again and nobody
+        is named for whom.
         """
         found = self._store.seals.find(model, version)
         known = {seal.path: seal for seal in (*earlier, *found) if self._is_whole(seal)}

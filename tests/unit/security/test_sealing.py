@@ -51,7 +51,7 @@ def test_each_file_has_its_own_key() -> None:
     """The same content for the same reader is never sealed to the same bytes."""
     again = Sealer((ANNA.public,)).seal(CONTENT, PLACE)
     assert again.content != SEALED.content
-    with pytest.raises(SealBroken):
+    with pytest.raises(SealBroken, match="not the one that its key is of"):
         OPENER.open(again.content, SEALED.key, PLACE)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from shipway.registry.records import Seal
 from shipway.registry.sql.audit import note
@@ -42,7 +41,7 @@ class SqlSeals:
             .where(VERSIONS.c.model == model, VERSIONS.c.digest == digest)
         )
         with self._database.reading() as connection:
-            return tuple(_seal(row) for row in connection.execute(query.order_by(_COLUMNS.path)))
+            return tuple(_seal(*row) for row in connection.execute(query.order_by(_COLUMNS.path)))
 
     def list(self, model: str, number: int) -> tuple[Seal, ...]:
         """See the port."""
@@ -71,7 +70,7 @@ class SqlSeals:
 def seals_of(connection: Connection, model: str, number: int) -> tuple[Seal, ...]:
     """The seals of one version, by path."""
     query = select(*_SHOWN).where(_COLUMNS.model == model, _COLUMNS.number == number)
-    return tuple(_seal(row) for row in connection.execute(query.order_by(_COLUMNS.path)))
+    return tuple(_seal(*row) for row in connection.execute(query.order_by(_COLUMNS.path)))
 
 
 def seal_in(
@@ -101,12 +100,11 @@ def seal_in(
     note(connection, Entry(what="version.seal", object=f"{model}@{number}", detail=detail), at=now)
 
 
-def _seal(row: Row[Any]) -> Seal:
-    values = row._mapping  # noqa: SLF001 - the public name of SQLAlchemy for a row as a mapping
+def _seal(path: str, digest: str, size_bytes: int, key: str, recipients: str) -> Seal:
     return Seal(
-        path=values["path"],
-        digest=values["digest"],
-        size_bytes=values["size_bytes"],
-        key=values["key"],
-        recipients=tuple(values["recipients"].split()),
+        path=path,
+        digest=digest,
+        size_bytes=size_bytes,
+        key=key,
+        recipients=tuple(recipients.split()),
     )

@@ -1,0 +1,68 @@
+"""The guards of what is encrypted where it is stored."""
+
+from __future__ import annotations
+
+from tests.threats.guard import Guard
+
+ENCRYPTION = (
+    Guard(
+        "a wrapped key is bound to its place",
+        "security/sealing.py",
+        "        if held.place != place:\n",
+        "        if False:\n",
+    ),
+    Guard(
+        "a wrapped key is bound to its bytes",
+        "security/sealing.py",
+        "        if digest_of(content) != held.digest:\n",
+        "        if False:\n",
+    ),
+    Guard(
+        "opened in memory",
+        "registry/cache.py",
+        "where = self._opened_in() if seals else self._folder",
+        "where = self._folder",
+    ),
+    Guard(
+        "opened for this user alone",
+        "registry/cache.py",
+        "            own(where)\n",
+        "            pass\n",
+    ),
+    Guard(
+        "a folder that others may look into",
+        "registry/opened_folder.py",
+        " or not closed:",
+        ":",
+    ),
+    Guard(
+        "plain files go after a version was encrypted",
+        "registry/sql/ledger.py",
+        "query.where(NOT_DELETED, ~_IS_SEALED)",
+        "query.where(NOT_DELETED)",
+    ),
+    Guard(
+        "plain copies go after a version was encrypted",
+        "registry/registry.py",
+        "        self._cache.forget_plain(version)\n",
+        "",
+    ),
+    Guard(
+        "what is encrypted stays so",
+        "registry/sealing.py",
+        "        if sealer is None and not found:\n",
+        "        if sealer is None:\n",
+    ),
+    Guard(
+        "a rotation overwrites no newer seal",
+        "registry/sql/seals.py",
+        "(_COLUMNS.path == seal.path) & (_COLUMNS.digest == seal.digest)",
+        "_COLUMNS.path == seal.path",
+    ),
+    Guard(
+        "a key is not kept in what it opens",
+        "api/encryption.py",
+        "    if home is not None and file.resolve().is_relative_to(home.resolve()):\n",
+        "    if False:\n",
+    ),
+)
