@@ -62,7 +62,7 @@ def test_versions_are_encrypted_and_served(live: Project, tmp_path: Path) -> Non
     live.json("gc", "--grace-days", "0")
     assert readable(store, model) == set()
     assert live.json("verify", "1") == before
-    live.json("pack", "model.joblib", "--trust-pickle", "--threshold", "0.9")
+    live.json("pack", "model.joblib", "--trust-pickle")
     found = live.json("encryption", "status")
     assert (found["sealed_versions"], found["plain_versions"]) == (2, [])
     say(live, recipients=[recipient], identities=["env:KEY_OF_TEST"], opened_in=str(memory))
