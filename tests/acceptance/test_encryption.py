@@ -64,23 +64,34 @@ def test_versions_are_encrypted_and_served(live: Project, tmp_path: Path) -> Non
     assert live.json("verify", "1") == before
     live.json("pack", "model.joblib", "--trust-pickle")
     found = live.json("encryption", "status")
-    assert (found["sealed_versions"], found["plain_versions"]) == (2, [])
+    assert found["versions"]["sealed_versions"] == 2
+    assert found["versions"]["plain_versions"] == []
     say(live, recipients=[recipient], identities=["env:KEY_OF_TEST"], opened_in=str(memory))
     os.environ["KEY_OF_TEST"] = secret
     try:
         key = live.new_key()
-        with live.served():
+        with live.served() as server:
             first = live.json("predict", ROW, "--key", key)
             live.json("promote", "2", "--force", "--reason", "to see it served")
             second = live.json("predict", ROW, "--key", key)
+            asked = second["outputs"]["prediction_id"][0]
+            (live.folder / "labels.csv").write_text(f"prediction_id,churned\n{asked},1\n")
+            live.json("labels", "add", "labels.csv", "--url", server.control_url, "--key", key)
         assert live.json("doctor", "--thorough")
+        assert live.json("versions", "answered", asked)["version"] == 2
     finally:
         del os.environ["KEY_OF_TEST"]
-    assert (first["model_version"], second["model_version"]) == ("1", "2")
+    assert (first["versions"], second["versions"]) == (["1"], ["2"])
     assert readable(store, model) == set()
     assert readable(memory, model)
     everything = b"".join(path.read_bytes() for path in store.rglob("*") if path.is_file())
     assert secret.encode() not in everything
+    kept = [path for name in ("events", "labels") for path in (store / name).rglob("*.*")]
+    assert len([path for path in kept if b"shipway-key-1" in path.read_bytes()]) >= 2
+    assert not [path for path in kept if b"Lima" in path.read_bytes()]
+    assert not [path for path in kept if asked.encode() in path.read_bytes()]
+    events = live.json("encryption", "status")["events"]
+    assert (events["plain"], events["sealed"] >= 2) == (0, True)
 
 
 def test_rotation(live: Project, tmp_path: Path) -> None:
@@ -94,13 +105,13 @@ def test_rotation(live: Project, tmp_path: Path) -> None:
     planned = live.json("encryption", "rotate", "--dry-run")
     done = live.json("encryption", "rotate")
     assert planned == done
-    assert done["rewrapped"] > 0
-    assert done["files_written"] == 0
+    assert done["versions"]["rewrapped"] > 0
+    assert done["versions"]["files_written"] == 0
     refused = live.call("verify", "1", "--json")
     assert refused.document["error"]["code"] == "encryption.key-not-held"
     say(live, recipients=[second], identities=["file:second.txt"], opened_in=memory)
     assert live.json("verify", "1")["subject"] == "churn@1"
-    assert list(live.json("encryption", "status")["files_for"]) == [second]
+    assert list(live.json("encryption", "status")["versions"]["files_for"]) == [second]
 
 
 def test_mistakes_are_told(project: Project) -> None:

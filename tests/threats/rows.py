@@ -113,6 +113,7 @@ HELD = (
         elsewhere=(
             "tests/unit/security/test_sealing.py",
             "tests/conformance/test_sealed_versions.py",
+            "tests/integration/monitoring/test_sealed_events.py",
             "tests/acceptance/test_encryption.py",
         ),
     ),

@@ -42,9 +42,9 @@ def answered(project: Project, prediction_id: str) -> Answered:
     time. Raises NotFoundError when no event has it.
     """
     events = project.home / "events"
-    found = find_request(events, prediction_id)
+    found = find_request(events, prediction_id, project.keyring)
     if found is None and ":" in prediction_id:
-        found = find_request(events, prediction_id.rpartition(":")[0])
+        found = find_request(events, prediction_id.rpartition(":")[0], project.keyring)
     if found is None:
         raise NotFoundError(
             f"no event has the id {prediction_id!r}",

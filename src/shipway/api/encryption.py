@@ -11,8 +11,14 @@ from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import iso
 from shipway.durable import storing, write_new
 from shipway.errors import ConflictError, UsageError
+from shipway.monitoring.rewrapping import (
+    EventSeals,
+    EventsRewrapped,
+    event_seals,
+    rewrap_events,
+)
 from shipway.registry.sealing import Encrypted, Rotated
-from shipway.security.sealing import new_identity
+from shipway.security.sealing import Sealer, new_identity
 
 
 class NewIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +35,20 @@ class SealedVersions(msgspec.Struct, frozen=True, kw_only=True):
     sealed: tuple[str, ...]
     unchanged: int
     dry_run: bool
+
+
+class EncryptedStore(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a store is encrypted, and for whom."""
+
+    versions: Encrypted
+    events: EventSeals
+
+
+class RotatedStore(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose keys were wrapped anew."""
+
+    versions: Rotated
+    events: EventsRewrapped
 
 
 def keygen(file: Path, *, home: Path | None, now: str) -> NewIdentity:
@@ -62,14 +82,27 @@ def keygen(file: Path, *, home: Path | None, now: str) -> NewIdentity:
     return NewIdentity(file=str(file), recipient=public)
 
 
-def status(project: Project) -> Encrypted:
+def status(project: Project) -> EncryptedStore:
     """How much of the store is encrypted, and for whom."""
-    return project.registry.sealing.encrypted()
+    return EncryptedStore(
+        versions=project.registry.sealing.encrypted(), events=event_seals(project.home)
+    )
 
 
-def rotate(project: Project, *, dry_run: bool = False, progress: Progress = SILENT) -> Rotated:
-    """Wrap the keys of every encrypted version for ``encryption.recipients`` and nobody else."""
-    return project.registry.sealing.rotate(project.clock(), dry_run=dry_run, progress=progress)
+def rotate(project: Project, *, dry_run: bool = False, progress: Progress = SILENT) -> RotatedStore:
+    """Wrap the keys of all that is encrypted for ``encryption.recipients`` and nobody else.
+
+    Raises UsageError where nobody is named, and KeyNotHeld for what cannot be opened here.
+    """
+    versions = project.registry.sealing.rotate(project.clock(), dry_run=dry_run, progress=progress)
+    events = rewrap_events(
+        project.home,
+        Sealer(versions.recipients),
+        project.keyring.opener(),
+        dry_run=dry_run,
+        progress=progress,
+    )
+    return RotatedStore(versions=versions, events=events)
 
 
 def seal(

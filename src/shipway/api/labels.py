@@ -55,7 +55,7 @@ def add_labels(
         return LabelsAdded(labels=len(labels), through="nothing (dry run)")
     with progress.start("Adding labels", len(labels), "labels") as task:
         if url is None:
-            log = LabelLog(project.home / "labels")
+            log = LabelLog(project.home / "labels", sealer=project.keyring.sealer())
             for start in range(0, len(labels), LABELS_A_REQUEST):
                 batch = labels[start : start + LABELS_A_REQUEST]
                 log.append(batch)

@@ -56,9 +56,11 @@ class Watch:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._events = EventReader(
-            project.home / "events", time_columns=time_columns(project.contract)
+            project.home / "events",
+            time_columns=time_columns(project.contract),
+            keyring=project.keyring,
         )
-        self._labels = LabelReader(project.home / "labels")
+        self._labels = LabelReader(project.home / "labels", project.keyring)
         self._judged_by: dict[int, tuple[Version, Contract, Reference | None]] = {}
 
     def frame(self) -> pl.DataFrame:

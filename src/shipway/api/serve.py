@@ -19,6 +19,7 @@ from shipway.bootstrap.project import Project
 from shipway.bootstrap.trusting import without_signing_key
 from shipway.config.settings import ServeSettings
 from shipway.errors import NotFoundError, StoreUnavailable
+from shipway.monitoring.sealed import require_cipher
 from shipway.registry.records import EndpointState
 from shipway.serving.plan import ServerPlan
 from shipway.serving.status import ServerRecord
@@ -85,6 +86,7 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
             secret = str((project.folder / auth.client_secret_file).resolve())
             auth = msgspec.structs.replace(auth, client_secret_file=secret)
         check_admission(auth)
+        check_keyring(project)
         return server_plan(
             project.home,
             project.model,
@@ -102,6 +104,13 @@ def serve(project: Project, *, announce: Callable[[Serving], None]) -> int:
     project.close()
     with configured_logs("supervisor"):
         return supervise(first, announce=tell, reread=lambda: plan(project.read_again()))
+
+
+def check_keyring(project: Project) -> None:
+    """Raise what a worker would, where things are to be encrypted or opened and cannot be."""
+    if project.keyring.sealer() is not None:
+        require_cipher()
+    project.keyring.opener()
 
 
 def _standing(project: Project) -> tuple[EndpointState | None, NewKey | None]:

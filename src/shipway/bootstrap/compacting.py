@@ -18,6 +18,7 @@ import msgspec
 
 from shipway.errors import ShipwayError, StoreError
 from shipway.monitoring.journal import journals
+from shipway.security.sealing import PLAIN, Encryption
 
 _URGENT_BYTES = 1 << 30
 _LOWEST = 19
@@ -25,17 +26,20 @@ _LONGEST_REPORT = 4096
 
 
 class _Order(msgspec.Struct, frozen=True):
-    """The folder of the events, and the time column of each model that has one."""
+    """The folder of the events, the time column of each model that has one, and where keys are."""
 
     events: str
     time_columns: dict[str, str]
+    encryption: Encryption = PLAIN
 
 
 class Compacting:
     """The process at work on *events*; ask :meth:`ended` now and then, and close it at the end."""
 
-    def __init__(self, events: Path, time_columns: Mapping[str, str]) -> None:
-        order = _Order(str(events.absolute()), dict(time_columns))
+    def __init__(
+        self, events: Path, time_columns: Mapping[str, str], encryption: Encryption = PLAIN
+    ) -> None:
+        order = _Order(str(events.absolute()), dict(time_columns), encryption)
         self._events = events
         self._process = subprocess.Popen(
             (sys.executable, "-P", "-m", __name__, msgspec.json.encode(order).decode()),
@@ -98,7 +102,11 @@ def main(arguments: Sequence[str]) -> int:
     from shipway.monitoring.segments import compact  # noqa: PLC0415
 
     try:
-        compact(Path(order.events), time_columns=order.time_columns)
+        compact(
+            Path(order.events),
+            time_columns=order.time_columns,
+            keyring=order.encryption.keyring(os.environ),
+        )
     except ShipwayError as error:
         sys.stdout.write(f"{error.message}\n")
         return 4

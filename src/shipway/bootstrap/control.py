@@ -173,7 +173,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
         keys = KeysAtHand(registry, mounted, memory_of(plan.home_path, plan.addresses))
         services = Services(
             registry,
-            LabelLog(plan.home_path / "labels"),
+            LabelLog(plan.home_path / "labels", sealer=plan.keyring.sealer()),
             run=plan.run,
             model=plan.model,
             tally=auditing.tally,
@@ -193,7 +193,12 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
             host=plan.serve.control_host,
             drain_timeout_s=plan.serve.drain_timeout_s,
         )
-        with Housekeeping(plan.home_path / "events", lambda: _time_columns(registry)):
+        housekeeping = Housekeeping(
+            plan.home_path / "events",
+            lambda: _time_columns(registry),
+            encryption=plan.encryption,
+        )
+        with housekeeping:
             return run_control(
                 child,
                 services=services,

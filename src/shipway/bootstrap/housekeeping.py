@@ -19,6 +19,7 @@ from shipway.durable import storing
 from shipway.errors import ShipwayError
 from shipway.monitoring.journal import journals
 from shipway.monitoring.segments import awaiting
+from shipway.security.sealing import PLAIN, Encryption
 
 SYNC_EVERY_S = 1.0
 COMPACT_EVERY_S = 600.0
@@ -38,11 +39,13 @@ class Housekeeping:
         events: Path,
         time_columns: Callable[[], Mapping[str, str]],
         *,
+        encryption: Encryption = PLAIN,
         sync_every_s: float = SYNC_EVERY_S,
         compact_every_s: float = COMPACT_EVERY_S,
     ) -> None:
         self._events = events
         self._time_columns = time_columns
+        self._encryption = encryption
         self._sync_every_s, self._compact_every_s = sync_every_s, compact_every_s
         self._sizes: dict[Path, int] = {}
         self._compacting: Compacting | None = None
@@ -74,7 +77,9 @@ class Housekeeping:
                 if time.monotonic() >= compact_at:
                     compact_at = time.monotonic() + self._compact_every_s
                     if awaiting(self._events):
-                        self._compacting = Compacting(self._events, self._time_columns())
+                        self._compacting = Compacting(
+                            self._events, self._time_columns(), self._encryption
+                        )
             except ShipwayError as error:
                 _log.error("housekeeping failed: %s", error.message, extra={"code": error.code})
             except Exception:  # an outermost loop: without it nothing would be synced any more

@@ -25,7 +25,7 @@ def _serve(child: Child, plan: ProcessPlan) -> int:
     behind = plan.serve.platform is not None
     with (
         admitting(plan.serve, plan.auth, run=plan.run, behind_platform=behind) as admission,
-        Journal(plan.home_path / "events", child.name) as journal,
+        Journal(plan.home_path / "events", child.name, sealer=plan.keyring.sealer()) as journal,
     ):
         return run_worker(
             child,

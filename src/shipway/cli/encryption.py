@@ -12,7 +12,7 @@ from shipway.cli.output import Output, Result
 
 app = App(
     name="encryption",
-    help="Encrypt versions where they are stored, and say who can read them.",
+    help="Encrypt versions and events where they are stored, and say who can read them.",
     help_prologue="Example: shipway encryption status",
 )
 
@@ -59,15 +59,24 @@ def status(*, options: Options = NO_OPTIONS) -> Result:
     with options.open() as project:
         found = ask(project)
 
-    def show(output: Output) -> None:
-        output.line(f"{found.sealed_versions} versions are encrypted")
-        for recipient, files in found.files_for.items():
-            named = "" if recipient in found.recipients else ", who is named no more"
-            output.line(f"  {files} files for {recipient}{named}")
-        if found.plain_versions:
-            output.warn(f"Not encrypted: {', '.join(found.plain_versions)}")
+    versions, events = found.versions, found.events
 
-    step = "shipway encryption seal" if found.plain_versions else "shipway encryption rotate"
+    def show(output: Output) -> None:
+        output.line(f"{versions.sealed_versions} versions are encrypted")
+        for recipient, files in versions.files_for.items():
+            output.line(f"  {files} files for {recipient}{unnamed(recipient)}")
+        output.line(f"{events.sealed} files of events and labels are encrypted")
+        for recipient, files in events.files_for.items():
+            output.line(f"  {files} files for {recipient}{unnamed(recipient)}")
+        if versions.plain_versions:
+            output.warn(f"Not encrypted: {', '.join(versions.plain_versions)}")
+        if events.plain:
+            output.warn(f"Not encrypted: {events.plain} files of events and labels")
+
+    def unnamed(recipient: str) -> str:
+        return "" if recipient in versions.recipients else ", who is named no more"
+
+    step = "shipway encryption seal" if versions.plain_versions else "shipway encryption rotate"
     return Result(document=found, show=show, next_step=step)
 
 
@@ -99,7 +108,8 @@ def seal(
 def rotate(*, dry_run: DryRun = False, options: Options = NO_OPTIONS) -> Result:
     """Wrap the keys of what is encrypted for the recipients of now, and nobody else.
 
-    No file is written again, however large. Who could read before, and kept a copy, still can.
+    No file of a version is written again, however large. Who could read before, and kept a copy,
+    still can.
     """
     from shipway.api.encryption import rotate as run
 
@@ -108,6 +118,12 @@ def rotate(*, dry_run: DryRun = False, options: Options = NO_OPTIONS) -> Result:
     word = "Would wrap" if dry_run else "Wrapped"
 
     def show(output: Output) -> None:
-        output.line(f"{word} {done.rewrapped} keys anew; {done.unchanged} were so already")
+        versions, events = done.versions, done.events
+        for what, one in (("files of versions", versions), ("files of events", events)):
+            output.line(f"{word} the keys of {one.rewrapped} {what}; {one.unchanged} need it not")
+        if events.open:
+            output.warn(
+                f"{events.open} files are still written to: restart the server, then rotate again"
+            )
 
     return Result(document=done, show=show, next_step="shipway encryption status")

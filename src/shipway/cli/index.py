@@ -120,7 +120,7 @@ COMMANDS = (
         "encryption",
         "shipway.cli.encryption:app",
         RELEASE,
-        "Encrypt versions where they are stored, and say who can read them.",
+        "Encrypt versions and events where they are stored, and say who can read them.",
         "shipway encryption status",
     ),
     Command(

@@ -43,11 +43,13 @@ def header(payload: bytes) -> bytes:
 class Scan:
     """What a reader found.
 
-    ``end`` is the offset after the last whole frame; bytes from there on are torn, or are being
-    written just now. ``damaged`` counts whole frames before ``end`` whose payload had changed.
+    ``places`` are those of the payloads among all whole frames, from 0. ``end`` is the offset
+    after the last whole frame; bytes from there on are torn, or are being written just now.
+    ``damaged`` counts whole frames before ``end`` whose payload had changed.
     """
 
     payloads: tuple[bytes, ...]
+    places: tuple[int, ...]
     end: int
     damaged: int = 0
 
@@ -59,6 +61,7 @@ def scan(data: bytes, start: int = 0) -> Scan:
     on nothing says where a frame begins.
     """
     payloads: list[bytes] = []
+    places: list[int] = []
     damaged = 0
     at = start
     while at + HEADER_BYTES <= len(data):
@@ -68,8 +71,9 @@ def scan(data: bytes, start: int = 0) -> Scan:
             break
         payload = data[at + HEADER_BYTES : at + HEADER_BYTES + size]
         if crc32(payload) == checksum:
+            places.append(len(payloads) + damaged)
             payloads.append(payload)
         else:
             damaged += 1
         at += HEADER_BYTES + size
-    return Scan(tuple(payloads), at, damaged)
+    return Scan(tuple(payloads), tuple(places), at, damaged)

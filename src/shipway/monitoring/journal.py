@@ -30,6 +30,8 @@ from shipway.domain.names import check_name
 from shipway.durable import made_folder, store_error, sync_folder
 from shipway.errors import StoreError
 from shipway.monitoring.framing import HEADER_BYTES, header, scan
+from shipway.monitoring.sealed import FrameOpener, FrameSealer
+from shipway.security.sealing import NO_KEYRING, Keyring, Sealer
 
 JOURNALS = "journals"
 SUFFIX = ".journal"
@@ -56,7 +58,8 @@ class JournalStatus(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """An :class:`~shipway.domain.events.EventSink` on files. Use it from one thread.
 
-    A new file begins after *max_bytes* or *max_age_s*, and with every start of a worker.
+    A new file begins after *max_bytes* or *max_age_s*, and with every start of a worker. With a
+    *sealer* only its recipients can read what is kept.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Journal:
         monotonic: Callable[[], float] = time.monotonic,
         clock_ns: Callable[[], int] = time.time_ns,
         strict: bool = False,
+        sealer: Sealer | None = None,
     ) -> None:
         self._folder = made_folder(folder / JOURNALS)
         self._worker = check_name(worker, what="worker")
@@ -77,7 +81,9 @@ class Journal:
         self._encoder = msgspec.msgpack.Encoder(enc_hook=_plain)
         self._descriptor = -1
         self._path = self._folder
-        self._size = 0
+        self._size = self._begun_size = 0
+        self._sealer = sealer
+        self._frames: FrameSealer | None = None
         self._rotate_at = 0.0
         self._events = self._bytes = self._files = self._lost_events = self._lost_rows = 0
         self._last_error = ""
@@ -95,15 +101,19 @@ class Journal:
             return
         try:
             payload = self._encoder.encode(events)
-            parts = (header(payload), payload)
             if self._descriptor < 0:
                 self._open()
+            if self._frames is not None:
+                payload = self._frames.seal(payload)
+            parts = (header(payload), payload)
             written = os.writev(self._descriptor, parts)
             if written != HEADER_BYTES + len(payload):
                 written += self._finish(b"".join(parts)[written:])
         except (OSError, OverflowError, TypeError, ValueError) as error:
             self._lose(events, error)
             return
+        if self._frames is not None:
+            self._frames.kept()
         self._size += written
         self._bytes += written
         self._events += len(events)
@@ -134,7 +144,7 @@ class Journal:
             return
         os.close(self._descriptor)
         self._descriptor = -1
-        if not self._size:
+        if self._size == self._begun_size:
             self._path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -173,15 +183,26 @@ class Journal:
         descriptor = os.open(temporary, flags, 0o640)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._begun_size = self._begin(descriptor, path.stem)
             temporary.rename(path)
             sync_folder(self._folder)
         except OSError:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
             raise
-        self._descriptor, self._path, self._size = descriptor, path, 0
+        self._descriptor, self._path, self._size = descriptor, path, self._begun_size
         self._rotate_at = self._monotonic() + self._max_age_s
         self._files += 1
+
+    def _begin(self, descriptor: int, stem: str) -> int:
+        """Write the key of a file that is encrypted; the size of it."""
+        if self._sealer is None:
+            return 0
+        self._frames = FrameSealer(self._sealer, JOURNALS, stem)
+        left = memoryview(self._frames.key_frame)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        return len(self._frames.key_frame)
 
     def _finish(self, rest: bytes) -> int:
         """Write what one ``write()`` left over: it is short on a signal or a full disk."""
@@ -221,13 +242,28 @@ class JournalRead(msgspec.Struct, frozen=True):
     tail_bytes: int
 
 
-def read_journal(path: Path, start: int = 0, *, max_bytes: int = DEFAULT_MAX_BYTES) -> JournalRead:
+def journal_opener(keyring: Keyring = NO_KEYRING) -> FrameOpener:
+    """What opens encrypted journals by *keyring*, each key once."""
+    return FrameOpener(JOURNALS, keyring)
+
+
+def read_journal(
+    path: Path,
+    start: int = 0,
+    *,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    opener: FrameOpener | None = None,
+) -> JournalRead:
     """The events of the journal *path* from byte *start* on, at most about *max_bytes* of them.
 
-    Raises FileNotFoundError when compaction was faster.
+    *opener* opens it where it is encrypted; what reads a journal in parts keeps one. Raises
+    FileNotFoundError when compaction was faster, and :class:`~shipway.errors.KeyNotHeld`.
     """
+    opener = opener or journal_opener()
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
+        if not opener.follows(path.stem, start):
+            opener.open(path.stem, scan(file.read(start)), 0)
         file.seek(start)
         data = file.read(min(max_bytes, size - start))
         found = scan(data)
@@ -236,8 +272,9 @@ def read_journal(path: Path, start: int = 0, *, max_bytes: int = DEFAULT_MAX_BYT
             found = scan(data)
     decoder = msgspec.msgpack.Decoder(list[PredictionEvent])
     events: list[PredictionEvent] = []
-    damaged = found.damaged
-    for payload in found.payloads:
+    payloads, altered = opener.open(path.stem, found, start)
+    damaged = found.damaged + altered
+    for payload in payloads:
         try:
             events += named(decoder.decode(payload))
         except msgspec.DecodeError:
@@ -252,7 +289,11 @@ def journals(folder: Path) -> dict[str, Path]:
 
 
 def read_events(
-    folder: Path, *, since: datetime | None = None, until: datetime | None = None
+    folder: Path,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> Iterator[PredictionEvent]:
     """The events in the journals of *folder* received in [since, until), a journal at a time.
 
@@ -260,9 +301,10 @@ def read_events(
     """
     low = 0 if since is None else int(since.timestamp() * 1e9)
     high = 1 << 63 if until is None else int(until.timestamp() * 1e9)
+    opener = journal_opener(keyring)
     for path in journals(folder).values():
         at = 0
-        while (part := read_journal(path, at)).end > at:
+        while (part := read_journal(path, at, opener=opener)).end > at:
             yield from (event for event in part.events if low <= event.received_at_ns < high)
             at = part.end
 

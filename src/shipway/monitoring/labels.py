@@ -22,18 +22,32 @@ from shipway.durable import made_folder, store_error, sync_folder
 from shipway.errors import DataError, Problem
 from shipway.monitoring.framing import frame, scan
 from shipway.monitoring.rows import series, together
+from shipway.monitoring.sealed import FrameOpener, FrameSealer
+from shipway.security.sealing import NO_KEYRING, Keyring, Sealer
 
 SUFFIX = ".labels"
+KIND = "labels"
 DEFAULT_MAX_BYTES = 64 << 20
 _LONGEST_ID = 512
 _NS_OF_2200 = 7_258_118_400_000_000_000
 
 
 class LabelLog:
-    """Appends labels to the files of *folder*. Safe to share between threads and processes."""
+    """Appends labels to the files of *folder*. Safe to share between threads and processes.
 
-    def __init__(self, folder: Path, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    With a *sealer* only its recipients can read them.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._folder = made_folder(folder)
+        self._sealer = sealer
+        self._frames: FrameSealer | None = None
         self._max_bytes = max_bytes
         self._path, self._end = self._folder, 0
 
@@ -46,11 +60,12 @@ class LabelLog:
         _check(labels)
         if not labels:
             return
-        data = frame(msgspec.msgpack.encode(list(labels)))
+        payload = msgspec.msgpack.encode(list(labels))
         path = self._folder
         try:
-            with self._locked():
-                path, end = self._place(len(data))
+            with appending(self._folder):
+                path, end = self._place(len(payload))
+                data, frames = self._framed(payload, path, end)
                 fresh = not path.exists()
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o640)
                 try:
@@ -59,9 +74,24 @@ class LabelLog:
                     os.close(descriptor)
                 if fresh:
                     sync_folder(self._folder)
-                self._path, self._end = path, end + len(data)
+                self._path, self._end, self._frames = path, end + len(data), frames
+                if frames is not None:
+                    frames.kept()
         except OSError as error:
             raise store_error(path, error) from error
+
+    def _framed(self, payload: bytes, path: Path, end: int) -> tuple[bytes, FrameSealer | None]:
+        """*payload* as it goes to byte *end* of *path*, and what encrypted it.
+
+        A key goes before it unless what is there ends with what this log wrote last.
+        """
+        if self._sealer is None:
+            return frame(payload), None
+        frames = self._frames
+        if frames is not None and (path, end) == (self._path, self._end):
+            return frame(frames.seal(payload)), frames
+        frames = FrameSealer(self._sealer, KIND, path.stem)
+        return frames.key_frame + frame(frames.seal(payload)), frames
 
     def _place(self, size: int) -> tuple[Path, int]:
         """The file to append to and the offset after its last whole frame; a torn tail is cut."""
@@ -77,25 +107,28 @@ class LabelLog:
             return self._folder / f"{int(path.stem) + 1:08d}{SUFFIX}", 0
         return path, end
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(self._folder / "append.lock", os.O_RDWR | os.O_CREAT, 0o640)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+
+@contextmanager
+def appending(folder: Path) -> Iterator[None]:
+    """Hold the lock of the log in *folder*: nobody else appends meanwhile."""
+    descriptor = os.open(folder / "append.lock", os.O_RDWR | os.O_CREAT, 0o640)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 class LabelReader:
     """Reads the labels of *folder*; ``refresh`` takes in what is new since the last call.
 
-    Frames have the columns ``prediction_id`` (String), ``truth`` (as the target is) and
-    ``observed_at`` (Datetime[us, UTC]).
+    *keyring* opens what is encrypted. Frames have the columns ``prediction_id`` (String),
+    ``truth`` (as the target is) and ``observed_at`` (Datetime[us, UTC]).
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keyring: Keyring = NO_KEYRING) -> None:
         self._folder = folder
+        self._opener = FrameOpener(KIND, keyring)
         self._offsets: dict[Path, int] = {}
         self._all: pl.DataFrame = _table([])
         self._newest: pl.DataFrame = self._all
@@ -113,9 +146,10 @@ class LabelReader:
             with path.open("rb") as file:
                 file.seek(start)
                 found = scan(file.read())
+            payloads, altered = self._opener.open(path.stem, found, start)
             self._offsets[path] = start + found.end
-            self.damaged += found.damaged
-            for payload in found.payloads:
+            self.damaged += found.damaged + altered
+            for payload in payloads:
                 fresh += decoder.decode(payload)
         if fresh:
             table = _table(fresh)

@@ -15,9 +15,10 @@ from pathlib import Path
 import polars as pl
 
 from shipway.errors import StoreError
-from shipway.monitoring.journal import journals
+from shipway.monitoring.journal import journal_opener, journals
 from shipway.monitoring.rows import empty, together
-from shipway.monitoring.segments import read_frames, segments
+from shipway.monitoring.segments import Segment, read_frames, read_segment, segments
+from shipway.security.sealing import NO_KEYRING, Keyring
 
 _ATTEMPTS = 20
 
@@ -37,6 +38,7 @@ class EventReader:
 
     The first event of a prediction id is the prediction: a later one with the same id is a retry
     and is left out. Segments wholly outside of [since, until) of event time are never opened.
+    *keyring* opens what is encrypted.
     """
 
     def __init__(
@@ -46,10 +48,13 @@ class EventReader:
         time_columns: Mapping[str, str] | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
+        keyring: Keyring = NO_KEYRING,
     ) -> None:
         self._folder = folder
         self._time_columns = dict(time_columns or {})
         self._since, self._until = since, until
+        self._keyring = keyring
+        self._opener = journal_opener(keyring)
         self._progress: dict[str, _Progress] = {}
         self._frame = empty()
 
@@ -89,7 +94,9 @@ class EventReader:
             progress = self._progress.setdefault(stem, _Progress())
             if path.stat().st_size == progress.offset:
                 continue
-            frames, end, damaged, _ = read_frames(path, self._time_columns, progress.offset)
+            frames, end, damaged, _ = read_frames(
+                path, self._time_columns, progress.offset, opener=self._opener
+            )
             fresh += frames
             progress.offset = end
             progress.rows += sum(frame.height for frame in frames)
@@ -97,18 +104,18 @@ class EventReader:
         for stem, segment in compacted.items():
             progress = self._progress.setdefault(stem, _Progress())
             if not progress.finished and segment.overlaps(self._since, self._until):
-                fresh.append(_read_segment(segment.path).slice(progress.rows))
+                fresh.append(_read_segment(segment, self._keyring).slice(progress.rows))
             progress.finished = True
 
 
-def _read_segment(path: Path) -> pl.DataFrame:
+def _read_segment(segment: Segment, keyring: Keyring) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(read_segment(segment, keyring))
     except FileNotFoundError:
         raise
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(
-            f"the segment {path} cannot be read: {error}",
+            f"the segment {segment.path} cannot be read: {error}",
             next_step="restore the file from a backup, or move it away to go on without it",
         ) from error
 

@@ -25,12 +25,14 @@ import polars as pl
 
 from shipway.durable import made_folder, replace_file, store_error, storing
 from shipway.errors import StoreError
-from shipway.monitoring.journal import JOURNALS, journals, read_journal
+from shipway.monitoring.journal import JOURNALS, journal_opener, journals, read_journal
 from shipway.monitoring.rows import to_frame, together
+from shipway.monitoring.sealed import FrameOpener, opened_file, sealed_file
+from shipway.security.sealing import NO_KEYRING, Keyring
 
 SEGMENTS = "segments"
 
-_NAME = re.compile(r"(?P<stem>.+)\.(?P<low>[+-]\d{17})\.(?P<high>[+-]\d{17})\.parquet")
+_NAME = re.compile(r"(?P<stem>.+)\.(?P<low>[+-]\d{17})\.(?P<high>[+-]\d{17})\.parquet(\.sealed)?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _BATCH_BYTES = 8 << 20
 
@@ -51,7 +53,10 @@ class Compacted(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A segment file: its journal's name, and the first and last event time in it."""
+    """A segment file: its journal's name, and the first and last event time in it.
+
+    An encrypted one has the suffix ``.sealed`` and is a file of frames around the parquet.
+    """
 
     stem: str
     path: Path
@@ -66,7 +71,7 @@ class Segment:
 def segments(folder: Path) -> dict[str, Segment]:
     """The segments of the event folder by the name of their journal, oldest first."""
     found: dict[str, Segment] = {}
-    for path in sorted((folder / SEGMENTS).glob("*.parquet")):
+    for path in sorted((folder / SEGMENTS).glob("*.parquet*")):
         if match := _NAME.fullmatch(path.name):
             first, last = (_EPOCH + timedelta(microseconds=int(match[k])) for k in ("low", "high"))
             found[match["stem"]] = Segment(match["stem"], path, first, last)
@@ -78,11 +83,17 @@ def awaiting(folder: Path) -> bool:
     return any(_finished(path) for path in journals(folder).values())
 
 
-def compact(folder: Path, *, time_columns: Mapping[str, str] | None = None) -> Compacted:
+def compact(
+    folder: Path,
+    *,
+    time_columns: Mapping[str, str] | None = None,
+    keyring: Keyring = NO_KEYRING,
+) -> Compacted:
     """Turn every journal whose worker is done with it into a segment; delete the journal.
 
     *time_columns* names the request column with the event time, for each model that has one.
-    Raises :class:`~shipway.errors.StoreError`; what was not compacted is still in its journal.
+    *keyring* opens encrypted journals, and encrypts segments where it has recipients. Raises
+    :class:`~shipway.errors.StoreError`; what was not compacted is still in its journal.
     """
     with _alone(folder) as alone:
         if not alone:
@@ -94,12 +105,16 @@ def compact(folder: Path, *, time_columns: Mapping[str, str] | None = None) -> C
             if stem in segments(folder):
                 path.unlink(missing_ok=True)
             elif _finished(path):
-                total = _added(total, _compact_one(folder, stem, path, time_columns or {}))
+                total = _added(total, _compact_one(folder, stem, path, time_columns or {}, keyring))
         return total
 
 
 def read_frames(
-    path: Path, time_columns: Mapping[str, str], start: int = 0
+    path: Path,
+    time_columns: Mapping[str, str],
+    start: int = 0,
+    *,
+    opener: FrameOpener | None = None,
 ) -> tuple[list[pl.DataFrame], int, int, int]:
     """The rows of a journal from byte *start*: frames, end, damaged frames, bytes after the end.
 
@@ -107,10 +122,11 @@ def read_frames(
     and up to where it ended at the call: a reader that ran after a busy worker would never end.
     """
     frames: list[pl.DataFrame] = []
+    opener = opener or journal_opener()
     damaged = 0
     size = path.stat().st_size
     while True:
-        part = read_journal(path, start, max_bytes=_BATCH_BYTES)
+        part = read_journal(path, start, max_bytes=_BATCH_BYTES, opener=opener)
         damaged += part.damaged
         if part.events:
             frames.append(to_frame(part.events, time_columns))
@@ -120,21 +136,45 @@ def read_frames(
             return frames, start, damaged, part.tail_bytes
 
 
-def _compact_one(folder: Path, stem: str, path: Path, time_columns: Mapping[str, str]) -> Compacted:
-    frames, _, damaged, torn = read_frames(path, time_columns)
+def _compact_one(
+    folder: Path, stem: str, path: Path, time_columns: Mapping[str, str], keyring: Keyring
+) -> Compacted:
+    opener = journal_opener(keyring)
+    frames, _, damaged, torn = read_frames(path, time_columns, opener=opener)
     if frames:
         frame = together(frames)
         low, high = frame["event_time"].min(), frame["event_time"].max()
         name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"
+        content = _parquet(frame)
+        if (sealer := keyring.sealer()) is not None:
+            name = f"{name}.sealed"
+            content = sealed_file(content, sealer, SEGMENTS, stem)
         target = made_folder(folder / SEGMENTS) / name
         with storing(target):
-            replace_file(target, _parquet(frame))
+            replace_file(target, content)
     if damaged:
         path.rename(path.with_suffix(".damaged"))
     else:
         path.unlink()
     rows = sum(frame.height for frame in frames)
     return Compacted(segments=bool(frames) + 0, rows=rows, torn_bytes=torn, damaged=damaged)
+
+
+def read_segment(segment: Segment, keyring: Keyring = NO_KEYRING) -> bytes | Path:
+    """What polars reads of *segment*: its file, or the content of an encrypted one.
+
+    Raises FileNotFoundError, :class:`~shipway.errors.KeyNotHeld`, and StoreError for one that was
+    altered or cut short.
+    """
+    if segment.path.suffix != ".sealed":
+        return segment.path
+    content = opened_file(segment.path.read_bytes(), keyring, SEGMENTS, segment.stem)
+    if content is None:
+        raise StoreError(
+            f"the segment {segment.path} was altered or cut short",
+            next_step="restore the file from a backup, or move it away to go on without it",
+        )
+    return content
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

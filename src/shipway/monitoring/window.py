@@ -15,6 +15,7 @@ import polars as pl
 
 from shipway.contract.schema import Contract
 from shipway.monitoring.reader import EventReader
+from shipway.security.sealing import NO_KEYRING, Keyring
 
 
 class Span(StrEnum):
@@ -94,13 +95,20 @@ def predictions(
     contract: Contract,
     since: datetime | None = None,
     until: datetime | None = None,
+    keyring: Keyring = NO_KEYRING,
 ) -> pl.DataFrame:
     """The predictions of the contract's model with event time in [since, until), read once.
 
     *folder* is the event folder. Keep an :class:`~shipway.monitoring.reader.EventReader` to ask
     more than once.
     """
-    reader = EventReader(folder, time_columns=time_columns(contract), since=since, until=until)
+    reader = EventReader(
+        folder,
+        time_columns=time_columns(contract),
+        since=since,
+        until=until,
+        keyring=keyring,
+    )
     frame = reader.refresh().filter(pl.col("model") == contract.model, pl.col("row").is_not_null())
     if since is not None:
         frame = frame.filter(pl.col("event_time") >= since)

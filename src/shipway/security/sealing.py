@@ -44,12 +44,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     path: str
 
 
-class _FileKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrapped: the file key, what it opens, and where that belongs."""
+class FileKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrapped: the secret, what it opens, and where that belongs.
+
+    ``digest`` is of the sealed bytes, "" for what is still being written; ``identity`` is a secret
+    key of age, or that of another cipher in Base64.
+    """
 
     place: Place
     digest: str
-    """Of the sealed bytes."""
     identity: str
 
 
@@ -87,14 +90,17 @@ class Sealer:
         identity = age.x25519.Identity.generate()
         sealed = age.encrypt(content, [identity.to_public()])
         digest = digest_of(sealed)
-        key = self._wrap(_FileKey(place=place, digest=digest, identity=str(identity)))
+        key = self.wrap(str(identity), place, digest)
         return Sealed(content=sealed, digest=digest, key=key)
 
     def rewrap(self, key: str, place: Place, opener: Opener) -> str:
         """The wrapped *key* of *place*, opened by *opener*, wrapped for these recipients."""
-        return self._wrap(opener.unwrap(key, place))
+        held = opener.unwrap(key, place)
+        return self.wrap(held.identity, place, held.digest)
 
-    def _wrap(self, key: _FileKey) -> str:
+    def wrap(self, identity: str, place: Place, digest: str = "") -> str:
+        """The secret *identity*, wrapped as that of *place* and of the bytes with *digest*."""
+        key = FileKey(place=place, digest=digest, identity=identity)
         return base64.b64encode(_age().encrypt(msgspec.json.encode(key), self._to)).decode()
 
 
@@ -131,7 +137,7 @@ class Opener:
             ) from error
         return opened
 
-    def unwrap(self, key: str, place: Place) -> _FileKey:
+    def unwrap(self, key: str, place: Place) -> FileKey:
         """The file key that *key* wraps, if it is the one of *place*."""
         if not self._keys:
             raise KeyNotHeld(
@@ -140,7 +146,7 @@ class Opener:
         age = _age()
         try:
             opened = age.decrypt(base64.b64decode(key, validate=True), self._keys)
-            held = msgspec.json.decode(opened, type=_FileKey)
+            held = msgspec.json.decode(opened, type=FileKey)
         except age.DecryptError as error:
             if "No matching keys" in str(error):
                 raise KeyNotHeld(
