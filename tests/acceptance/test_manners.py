@@ -20,7 +20,7 @@ from shipway.cli.index import COMMANDS
 HEAVY = ("numpy", "scipy", "sklearn", "sqlalchemy", "onnxruntime", "polars", "pandas", "litestar")
 FAMILIES = {
     "contract": ("infer", "validate", "show"),
-    "encryption": ("keygen", "status", "seal", "rotate"),
+    "encryption": ("keygen", "status", "seal", "rotate", "reveal", "pseudonym"),
     "keys": ("create", "list", "revoke"),
     "labels": ("add",),
     "ci": ("init",),

@@ -1,4 +1,4 @@
-"""The guards of what is encrypted where it is stored."""
+"""The guards of what is encrypted where it is stored, and of what is not written at all."""
 
 from __future__ import annotations
 
@@ -94,5 +94,55 @@ ENCRYPTION = (
         "monitoring/labels.py",
         "        if self._sealer is None:\n",
         "        if True:\n",
+    ),
+)
+PERSONAL = (
+    Guard(
+        "events have no personal value",
+        "inference/predictor.py",
+        "            if self._protection is not None:\n",
+        "            if False:\n",
+    ),
+    Guard(
+        "a quarantine has no personal value",
+        "batch/job.py",
+        "self.quarantine.add(self._protected(raw), first_row, faults)",
+        "self.quarantine.add(raw, first_row, faults)",
+    ),
+    Guard(
+        "what is scored has no personal value",
+        "batch/job.py",
+        "        frame = self._protected(frame)\n",
+        "",
+    ),
+    Guard(
+        "a violation does not show the value",
+        "contract/violations.py",
+        "shown(value) if column.personal is None or value is None else HIDDEN",
+        "shown(value)",
+    ),
+    Guard(
+        "a contract has no personal value",
+        "contract/odcs_columns.py",
+        "    _check_personal(column, custom)\n",
+        "",
+    ),
+    Guard(
+        "the key of hashes goes into no backup",
+        "registry/backup.py",
+        '"known.json", "personal", "run"',
+        '"known.json", "run"',
+    ),
+    Guard(
+        "a hash is of its column",
+        "security/personal.py",
+        'message = column.encode() + b"\\0" + text_of(value).encode()',
+        "message = text_of(value).encode()",
+    ),
+    Guard(
+        "what encrypts is not kept plain",
+        "security/personal.py",
+        "        if encrypts and not kept.wrapped:\n",
+        "        if False:\n",
     ),
 )

@@ -2,7 +2,8 @@
 
 A row's test is called ``test_<id>``. A guard is a place in the source with what it would be were
 it not there; ``python -m tests.threats.mutants`` takes each away in turn, and the row's test must
-fail. Beside the rows stand the guards of signatures and of encryption, which tests elsewhere hold.
+fail. Beside the rows stand the guards of signatures, of encryption and of personal columns, which
+tests elsewhere hold.
 """
 
 from __future__ import annotations
@@ -115,6 +116,17 @@ HELD = (
             "tests/conformance/test_sealed_versions.py",
             "tests/integration/monitoring/test_sealed_events.py",
             "tests/acceptance/test_encryption.py",
+        ),
+    ),
+    Row(
+        "personal_columns",
+        (),
+        "",
+        guards_of_encryption.PERSONAL,
+        elsewhere=(
+            "tests/unit/contract/test_marking.py",
+            "tests/unit/security/test_personal.py",
+            "tests/acceptance/test_personal.py",
         ),
     ),
 )

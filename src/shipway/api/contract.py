@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ from shipway.bootstrap.project import Project
 from shipway.contract import odcs
 from shipway.contract.compiled import FrameReport
 from shipway.contract.infer import infer
-from shipway.contract.schema import Contract
+from shipway.contract.marking import marked
+from shipway.contract.schema import Contract, Personal
 from shipway.contract.tables import read_table
 from shipway.durable import SHARED, replace_file, storing
 from shipway.errors import UsageError
@@ -32,11 +34,18 @@ class Validated(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def infer_contract(
-    project: Project, *, data: Path | None = None, force: bool = False, dry_run: bool = False
+    project: Project,
+    *,
+    data: Path | None = None,
+    personal: Mapping[str, Personal] | None = None,
+    force: bool = False,
+    dry_run: bool = False,
 ) -> InferredContract:
     """Infer ``contract.yaml`` from the training table (or *data*) and write it.
 
-    Raises :class:`~shipway.errors.UsageError` rather than replace a contract without *force*.
+    Columns of *personal* are marked so, and no value of theirs is in it. Raises
+    :class:`~shipway.errors.UsageError` for one that there is not, and rather than replace a
+    contract without *force*.
     """
     path = project.contract_path
     if path.exists() and not force and not dry_run:
@@ -54,6 +63,7 @@ def infer_contract(
         id=model.id,
         positive=model.positive,
     )
+    contract = marked(contract, personal or {})
     if not dry_run:
         with storing(path):
             replace_file(path, odcs.dump(contract).encode(), mode=SHARED)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from shipway.bootstrap.project import Project
+from shipway.contract.schema import Personal
+from shipway.domain.events import Scalar
+from shipway.domain.model import Kind
 from shipway.domain.progress import SILENT, Progress
 from shipway.domain.times import iso
 from shipway.durable import storing, write_new
@@ -17,7 +21,9 @@ from shipway.monitoring.rewrapping import (
     event_seals,
     rewrap_events,
 )
+from shipway.registry.audited import telling
 from shipway.registry.sealing import Encrypted, Rotated
+from shipway.security.audit import Entry
 from shipway.security.sealing import Sealer, new_identity
 
 
@@ -45,10 +51,11 @@ class EncryptedStore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RotatedStore(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose keys were wrapped anew."""
+    """Whose keys were wrapped anew; ``personal_key`` is that of personal columns."""
 
     versions: Rotated
     events: EventsRewrapped
+    personal_key: bool
 
 
 def keygen(file: Path, *, home: Path | None, now: str) -> NewIdentity:
@@ -102,7 +109,8 @@ def rotate(project: Project, *, dry_run: bool = False, progress: Progress = SILE
         dry_run=dry_run,
         progress=progress,
     )
-    return RotatedStore(versions=versions, events=events)
+    rewrapped = project.personal.rewrap(dry_run=dry_run)
+    return RotatedStore(versions=versions, events=events, personal_key=rewrapped)
 
 
 def seal(
@@ -133,6 +141,60 @@ def seal(
     return SealedVersions(
         sealed=tuple(one.ref for one in due), unchanged=len(chosen) - len(due), dry_run=dry_run
     )
+
+
+class Revealed(msgspec.Struct, frozen=True, kw_only=True):
+    """The values that were encrypted, in the order that they were given."""
+
+    column: str
+    values: tuple[Scalar, ...]
+
+
+class Pseudonym(msgspec.Struct, frozen=True, kw_only=True):
+    """What is written in the place of a value."""
+
+    column: str
+    hashed: str
+
+
+def reveal(project: Project, column: str, sealed: Sequence[str]) -> Revealed:
+    """The values of *column* that were written encrypted as *sealed*; the audit log is told.
+
+    Raises :class:`~shipway.errors.KeyNotHeld` without an identity, and
+    :class:`~shipway.errors.SealBroken` for what is none of this column.
+    """
+    with telling(project.registry.trail, "personal.reveal", column):
+        key = project.personal.key(encrypts=True)
+        values = tuple(key.opened(column, one) for one in sealed)
+    project.registry.trail.record(Entry(what="personal.reveal", object=column, count=len(values)))
+    return Revealed(column=column, values=values)
+
+
+def pseudonym(project: Project, column: str, value: str) -> Pseudonym:
+    """The hash that stands for *value* of *column* in events and outputs; it is audited.
+
+    Raises :class:`~shipway.errors.UsageError` for a column that is not hashed, and for a text that
+    is no value of it.
+    """
+    kinds = {
+        one.name: one.kind for one in project.contract.columns if one.personal is Personal.HASH
+    }
+    if column not in kinds:
+        raise UsageError(
+            f"the column {column!r} is not hashed",
+            next_step=f"choose among {', '.join(kinds) or 'none: mark one in contract.yaml'}",
+        )
+    given: Scalar = value
+    if kinds[column] in (Kind.NUMBER, Kind.INTEGER):
+        try:
+            given = float(value)
+        except ValueError as error:
+            raise UsageError(
+                f"{value!r} is no number, as {column!r} has them", next_step="give a number"
+            ) from error
+    found = project.personal.key().hashed(column, given)
+    project.registry.trail.record(Entry(what="personal.pseudonym", object=column))
+    return Pseudonym(column=column, hashed=found)
 
 
 def stamp(project: Project) -> str:

@@ -28,6 +28,7 @@ from shipway.domain.times import iso
 from shipway.errors import NotEnoughData
 from shipway.evidence.baseline import training_target
 from shipway.evidence.outcomes import class_indices
+from shipway.inference.personal import protection_of
 from shipway.registry.entries import file_entries
 from shipway.registry.installed import host_libraries, installed_contents, seed_in
 from shipway.registry.lineage import DIFF_FILE, capture
@@ -67,9 +68,11 @@ def pack(
     Code is taken in as it is, with what *requirements* pins; *entry* names what predicts. What is
     remembered as the place of the file is *known_as*, where that is given.
 
-    Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in and
-    :class:`~shipway.errors.DataError` for rows that break the contract.
+    Raises :class:`~shipway.errors.ModelError` for a model that cannot be taken in,
+    :class:`~shipway.errors.DataError` for rows that break the contract, and
+    :class:`~shipway.errors.ConfigError` for columns that nobody is named to encrypt for.
     """
+    protection_of(project.contract, project.personal)  # what cannot be served is not made ready
     table_path = project.table_path(data, "train")
     with progress.start("Reading the training table", None, "rows") as task:
         table = read_table(table_path, kinds=project.contract.kinds)

@@ -10,6 +10,7 @@ from shipway.bootstrap.predictors import predictor_of
 from shipway.bootstrap.project import Project
 from shipway.domain.progress import SILENT, Progress
 from shipway.errors import NotFoundError
+from shipway.inference.personal import protection_of
 from shipway.registry.records import Version
 
 
@@ -45,6 +46,7 @@ def score(
             on_bad=on_bad,
             max_bad_share=max_bad_share,
             excel_safe=excel_safe,
+            protection=protection_of(predictor.served.contract, project.personal),
             progress=progress,
         )
     finally:

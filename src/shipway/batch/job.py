@@ -20,6 +20,7 @@ from shipway.domain.metrics import Task
 from shipway.domain.text import text_of
 from shipway.errors import ContractViolated
 from shipway.inference.decision import Decided
+from shipway.inference.personal import Protection
 from shipway.runtimes.port import Columns
 
 Faults = dict[int, list[str]]
@@ -50,6 +51,7 @@ class Job:
     max_bad_share: float
     quarantine: Quarantine
     progress: Callable[[int], object]
+    protection: Protection | None = None
     rows: int = 0
     warnings: dict[str, int] = field(default_factory=dict)
 
@@ -62,7 +64,7 @@ class Job:
         """The columns of the output, in order."""
         regression = self.task is Task.REGRESSION
         label = pl.Float64() if regression else pl.Series(self.classes).dtype
-        kept = {new: self.source.schema[old] for old, new in self._kept().items()}
+        kept = {new: self._dtype(old) for old, new in self._kept().items()}
         return pl.Schema(
             {"row": pl.Int64(), **kept, "prediction": label}
             | dict.fromkeys(self._score_names(), pl.Float64())
@@ -80,7 +82,7 @@ class Job:
             first_row, self.rows = self.rows, self.rows + raw.height
             rows = pl.Series("row", np.arange(first_row, self.rows))
             if faults:
-                self.quarantine.add(raw, first_row, faults)
+                self.quarantine.add(self._protected(raw), first_row, faults)
                 if self.source.rows is not None or self.max_bad_share == 0:
                     self.check_share(self.source.rows or self.rows)
                 good = _all_but(faults, raw.height)
@@ -109,6 +111,13 @@ class Job:
             for name in self.source.schema
             if self.keep_inputs or name in ids
         }
+
+    def _dtype(self, name: str) -> pl.DataType:
+        dtype = self.source.schema[name]
+        return dtype if self.protection is None else self.protection.dtype(name, dtype)
+
+    def _protected(self, frame: pl.DataFrame) -> pl.DataFrame:
+        return frame if self.protection is None else self.protection.frame(frame)
 
     def _score_names(self) -> list[str]:
         if self.task is Task.REGRESSION:
@@ -155,6 +164,7 @@ class Job:
 
     def _predicted(self, frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
         decided = self.predictor.predict_columns(self.compiled.encode(frame))
+        frame = self._protected(frame)
         scores = decided.scores.reshape(frame.height, -1)
         columns = {
             "row": rows,

@@ -30,6 +30,7 @@ from shipway.domain.names import new_id
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import store_error, storing, sync_folder
 from shipway.errors import ContractViolated, StoreError, UnreadableTable, UsageError
+from shipway.inference.personal import Protection
 
 CHUNK_ROWS = 50_000
 _ROW_GROUP_ROWS = 100_000
@@ -65,6 +66,7 @@ def score(
     on_bad: OnBad = "quarantine",
     max_bad_share: float = 0.05,
     excel_safe: bool = False,
+    protection: Protection | None = None,
     progress: Progress = SILENT,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> ScoreSummary:
@@ -80,7 +82,8 @@ def score(
     are more than *max_bad_share* of the rows, :class:`~shipway.errors.ContractViolated` is
     raised, *output* is left as it was, and the quarantine holds the bad rows met so far; with
     *on_bad* ``fail`` one bad row is enough and there is no quarantine. With
-    *excel_safe*, text in CSV that a spreadsheet would run as a formula is quoted.
+    *excel_safe*, text in CSV that a spreadsheet would run as a formula is quoted. Of personal
+    columns output and quarantine hold what *protection* gives.
     """
     _check_arguments(input, output, chunk_rows, max_bad_share)
     started_s = clock_s()
@@ -104,6 +107,7 @@ def score(
                 chunk_rows=chunk_rows,
                 max_bad_share=0.0 if on_bad == "fail" else max_bad_share,
                 quarantine=Quarantine(file, excel_safe=excel_safe),
+                protection=protection,
                 progress=task.advance,
             )
             _write(job, made, output, excel_safe=excel_safe)

@@ -22,6 +22,7 @@ from shipway.registry.addresses import Addresses
 from shipway.registry.opening import open_registry
 from shipway.registry.registry import Registry
 from shipway.security.acting import system_user
+from shipway.security.personal import PersonalKeys
 from shipway.security.sealing import Encryption, Keyring
 from shipway.security.signatures import Signer
 from shipway.security.trust import TrustPolicy
@@ -97,6 +98,11 @@ class Project:
     def keyring(self) -> Keyring:
         """What encrypts versions, and opens them."""
         return self.encryption.keyring(self.environ)
+
+    @property
+    def personal(self) -> PersonalKeys:
+        """What personal columns are hashed and encrypted with."""
+        return PersonalKeys(self.home, self.keyring)
 
     def signer(self) -> Signer:
         """The one who signs what is published here; the store's own key is made at first use."""

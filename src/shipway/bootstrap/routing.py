@@ -12,7 +12,9 @@ from shipway.bootstrap.keys import read_keys_file, with_mounted
 from shipway.bootstrap.memory import Known, Memory, memory_of
 from shipway.bootstrap.predictors import contract_in, files_to_load, served_version
 from shipway.bootstrap.trials import Trials, opponent
+from shipway.contract.schema import Contract
 from shipway.errors import IntegrityError, NotFoundError, StoreUnavailable
+from shipway.inference.personal import Protection, protection_of
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import open_current
 from shipway.registry.records import EndpointState, Version
@@ -20,6 +22,7 @@ from shipway.registry.registry import Registry
 from shipway.runtimes.loading import load_model
 from shipway.runtimes.port import DEFAULT_LIMITS, ProcessLimits
 from shipway.security.keys import KeyRecord
+from shipway.security.personal import PersonalKeys
 from shipway.security.sealing import NO_KEYRING, Keyring
 from shipway.security.trust import DEFAULT_TRUST, TrustPolicy
 from shipway.serving.routing import LoadedVersion, RoutingState, Trial
@@ -41,6 +44,7 @@ class RegistryRouting:
     extra_keys: tuple[KeyRecord, ...] = ()
     threads: int = 1
     memory: Memory | None = None
+    personal: PersonalKeys | None = None
     _answered: bool = False
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
 
@@ -94,7 +98,12 @@ class RegistryRouting:
             served=served,
             model=load_model(served.spec, files, threads=self.threads, limits=self.trials.limits),
             warmed=lambda pace: self.trials.remember(version, pace),
+            protection=self._protection(served.contract),
         )
+
+    def _protection(self, contract: Contract) -> Protection | None:
+        keys = self.personal or PersonalKeys(self.trials.home, NO_KEYRING)
+        return protection_of(contract, keys)
 
     def _live(self, endpoint: EndpointState) -> Version:
         if endpoint.live is None:
@@ -145,4 +154,5 @@ def open_routing(
         keys,
         threads,
         memory_of(home, addresses),
+        PersonalKeys(home, keyring),
     )

@@ -31,6 +31,13 @@ def infer(
     data: Annotated[
         Path | None, Parameter(help="The table to learn from; data.train by default.")
     ] = None,
+    personal: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="NAME=drop, NAME=hash or NAME=encrypt: a column of which nothing else is written;"
+            " may be repeated."
+        ),
+    ] = (),
     force: Annotated[bool, Parameter(help="Replace a contract.yaml that is there.")] = False,
     dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
@@ -41,9 +48,12 @@ def infer(
     table and request is held against. Read it and correct it: it is yours.
     """
     from shipway.api.contract import infer_contract
+    from shipway.contract.marking import read_marks
 
     with options.open() as project:
-        inferred = infer_contract(project, data=data, force=force, dry_run=dry_run)
+        inferred = infer_contract(
+            project, data=data, personal=read_marks(personal), force=force, dry_run=dry_run
+        )
 
     def show(output: Output) -> None:
         _show_contract(inferred.contract, output)

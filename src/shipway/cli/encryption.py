@@ -121,9 +121,55 @@ def rotate(*, dry_run: DryRun = False, options: Options = NO_OPTIONS) -> Result:
         versions, events = done.versions, done.events
         for what, one in (("files of versions", versions), ("files of events", events)):
             output.line(f"{word} the keys of {one.rewrapped} {what}; {one.unchanged} need it not")
+        if done.personal_key:
+            output.line(f"{word} the key of personal columns")
         if events.open:
             output.warn(
                 f"{events.open} files are still written to: restart the server, then rotate again"
             )
 
     return Result(document=done, show=show, next_step="shipway encryption status")
+
+
+@app.command(help_prologue="Example: shipway encryption reveal email sealed:ZnJhZ21lbnQ=")
+def reveal(
+    column: Annotated[str, Parameter(help="The personal column that the values are of.")],
+    sealed: Annotated[tuple[str, ...], Parameter(help="The values, as they were written.")],
+    /,
+    *,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Show what was written encrypted of a personal column; the audit log is told."""
+    from shipway.api.encryption import reveal as run
+
+    with options.open() as project:
+        found = run(project, column, sealed)
+
+    def show(output: Output) -> None:
+        for value in found.values:
+            output.line(str(value))
+
+    return Result(document=found, show=show, next_step="shipway audit show")
+
+
+@app.command(help_prologue="Example: shipway encryption pseudonym email anna@example.org")
+def pseudonym(
+    column: Annotated[str, Parameter(help="The personal column that is hashed.")],
+    value: Annotated[str, Parameter(help="The value to look for.")],
+    /,
+    *,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Show which hash stands for a value of a personal column, to look for it or to delete it.
+
+    The audit log is told.
+    """
+    from shipway.api.encryption import pseudonym as run
+
+    with options.open() as project:
+        found = run(project, column, value)
+    return Result(
+        document=found,
+        show=lambda output: output.line(found.hashed),
+        next_step="look for it in the events, or in what `shipway score` wrote",
+    )

@@ -110,6 +110,8 @@ def _property(column: Column) -> dict[str, Any]:
         custom["unseenCategories"] = column.unseen.value
     if column.bins is not None:
         custom["bins"] = _bins_entry(column.bins)
+    if column.personal is not None:
+        custom["personal"] = column.personal.value
     entry["customProperties"] = _custom(custom)
     return entry
 

@@ -16,7 +16,15 @@ from shipway.contract.nodes import (
     plain_value,
     text_of_node,
 )
-from shipway.contract.schema import Bins, CategoricalBins, Column, NumericBins, Policy, Role
+from shipway.contract.schema import (
+    Bins,
+    CategoricalBins,
+    Column,
+    NumericBins,
+    Personal,
+    Policy,
+    Role,
+)
 from shipway.domain.events import Scalar
 from shipway.domain.model import Kind
 
@@ -40,7 +48,9 @@ _OPTIONS = {
     Kind.DATE: ("format",),
     Kind.TIMESTAMP: ("format", "timezone", "defaultTimezone"),
 }
-_OWN = ("role", "nullRate", "outOfRange", "unseenCategories", "bins")
+_OWN = ("role", "nullRate", "outOfRange", "unseenCategories", "bins", "personal")
+_PERSONAL = tuple(how.value for how in Personal)
+_NEVER_PERSONAL = (Role.TARGET, Role.TIME, Role.WEIGHT)
 _POLICIES = tuple(policy.value for policy in Policy)
 
 
@@ -103,7 +113,7 @@ def _column(node: yaml.Node, mistakes: Mistakes) -> Column:
     null_rate = custom.number("nullRate") or 0.0
     if not 0.0 <= null_rate <= 1.0:
         custom.add("nullRate", f"'nullRate' of column {name} must lie between 0 and 1")
-    return Column(
+    column = Column(
         name=name,
         kind=kind,
         role=Role(custom.choice("role", tuple(r.value for r in Role), Role.FEATURE.value)),
@@ -117,7 +127,37 @@ def _column(node: yaml.Node, mistakes: Mistakes) -> Column:
         bins=_bins(custom),
         example=_example(fields, kind),
         description=fields.text("description"),
+        personal=_personal(custom),
     )
+    _check_personal(column, custom)
+    return column
+
+
+def _personal(custom: Fields) -> Personal | None:
+    if "personal" not in custom:
+        return None
+    return Personal(custom.choice("personal", _PERSONAL, Personal.DROP.value))
+
+
+def _check_personal(column: Column, custom: Fields) -> None:
+    """A contract goes into every version, so it may hold no value of a personal column."""
+    if column.personal is None:
+        return
+    name = column.name
+    if column.role in _NEVER_PERSONAL:
+        custom.add("personal", f"column {name} is the {column.role.value} and cannot be personal")
+    lists = {
+        "examples": column.example is not None,
+        "validValues in quality": column.categories is not None,
+        "categories in bins": isinstance(column.bins, CategoricalBins),
+    }
+    for what, there in lists.items():
+        if there:
+            custom.add(
+                "personal",
+                f"column {name} is personal, and its {what} would be kept with every version",
+                "take them out; `shipway contract infer --personal NAME=hash` does",
+            )
 
 
 def _range(fields: Fields, kind: Kind) -> tuple[float | None, float | None]:

@@ -34,6 +34,14 @@ class Policy(StrEnum):
     WARN = "warn"
 
 
+class Personal(StrEnum):
+    """What is written of a personal column: nothing, a keyed hash, or the value encrypted."""
+
+    DROP = "drop"
+    HASH = "hash"
+    ENCRYPT = "encrypt"
+
+
 class NumericBins(msgspec.Struct, frozen=True, kw_only=True, tag="numeric"):
     """Counts of the training data between fixed ``edges``, for drift.
 
@@ -63,7 +71,8 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
     ``nullable`` false refuses missing values. ``minimum`` and ``maximum`` bound numbers and
     ``categories`` lists the strings (or booleans, integers as text) that training saw; what
-    happens outside of them is ``out_of_range`` and ``unseen``. ``example`` is a real value.
+    happens outside of them is ``out_of_range`` and ``unseen``. ``example`` is a real value. Of a
+    ``personal`` column the model sees the values, and nothing that is written has them.
     """
 
     name: str
@@ -79,6 +88,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     bins: Bins | None = None
     example: Scalar = None
     description: str = ""
+    personal: Personal | None = None
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 )
 """The rule that each code belongs to, and what it says; the reference page is made from it."""
 
+HIDDEN: Final = "<personal>"
 _SHOWN = 60
 _WANTED = {
     Kind.NUMBER: "a number",
@@ -88,8 +89,8 @@ def shown(value: object) -> str:
 
 
 def value_violation(column: Column, code: str, row: int, value: object) -> Violation:
-    """The fault *code* of one *value* in *row* of *column*."""
-    text = shown(value)
+    """The fault *code* of one *value* in *row* of *column*; a personal one is not told."""
+    text = shown(value) if column.personal is None or value is None else HIDDEN
     rule, message = _wording(column, code, text)
     return Violation(row, column.name, rule, code, text, message)
 

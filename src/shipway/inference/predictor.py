@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipway.contract.block import Layout, RowMajor
+from shipway.contract.example import example_row
 from shipway.contract.requests import RequestChecker
 from shipway.contract.schema import Contract
 from shipway.contract.together import BatchChecker
 from shipway.domain.events import EventSink, PredictionEvent, Scalar
-from shipway.domain.model import ModelSpec
+from shipway.domain.model import Kind, ModelSpec
 from shipway.domain.names import prediction_ids
 from shipway.errors import PredictionFailed, ShipwayError
 from shipway.inference.decision import Decided, DecisionRule, not_a_prediction, predict_columns
+from shipway.inference.personal import Protection
 from shipway.runtimes.port import Columns, Model, Stalling
 
 _NOTHING: Mapping[str, int] = {}
+_NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 _PACED_ROWS = (32, 256)
 _LONGEST_PACED_S = 0.25
 _FEW_ROWS = 64  # up to so many plain loops beat numpy
@@ -126,6 +129,7 @@ class Predictor:
     """Answers requests with one version of one model, and keeps an event of each.
 
     ``status_of`` gives the status that an error is recorded with; the transport owns that table.
+    ``protection`` says what an event holds of personal columns.
     Call it from one thread at a time. ``pace`` is known after :meth:`warm_up`;
     ``may_stall`` says that a call may take far longer than that.
     """
@@ -138,6 +142,7 @@ class Predictor:
         clock_ns: Callable[[], int],
         *,
         status_of: Callable[[ShipwayError], int] = lambda _: 500,
+        protection: Protection | None = None,
     ) -> None:
         self.served = served
         self.rule = DecisionRule.of(
@@ -152,6 +157,7 @@ class Predictor:
         self._sink = sink
         self._clock_ns = clock_ns
         self._status_of = status_of
+        self._protection = protection
 
     @property
     def layout(self) -> Layout | None:
@@ -212,9 +218,14 @@ class Predictor:
         The row is predicted *calls* times alone and as often repeated in a batch, while a batch
         is not expected to take over a quarter of a second. Raises
         :class:`~shipway.errors.PredictionFailed` if the model cannot answer. A contract whose
-        columns have no (valid) examples is answered with nothing, and its pace stays unknown.
+        columns have no (valid) examples, as personal text has none, is answered with nothing, and
+        its pace stays unknown.
         """
-        example = {column.name: [column.example] for column in self.served.contract.features}
+        row = example_row(self.served.contract)
+        example = {
+            one.name: [row[one.name] if one.personal and one.kind in _NUMBERS else one.example]
+            for one in self.served.contract.features
+        }
         checked = self._checker.check(example)
         if checked.violations:
             return self.pace
@@ -343,6 +354,9 @@ class Predictor:
         latency_us = max(0, now_ns - request.received_at_ns) // 1000  # a clock may be set back
         if isinstance(outcome, Answer):
             columns, matrix = _received(request.columns)
+            if self._protection is not None:
+                known = () if self.layout is None else self.layout.names
+                columns, matrix = self._protection.received(columns, known, matrix), b""
             return PredictionEvent(
                 request_id=request.id,
                 received_at_ns=request.received_at_ns,

@@ -35,13 +35,16 @@ def feature_movements(
 ) -> tuple[Movement, ...]:
     """Each feature with reference bins against training, the farthest moved first.
 
-    *blocks* (n,) says which rows are not independent (a day's). P-values are adjusted over the
-    features (Benjamini and Yekutieli). *effects* is asked for those that moved.
+    Of a personal column no value was kept, so nothing is said. *blocks* (n,) says which rows are
+    not independent (a day's). P-values are adjusted over the features (Benjamini and Yekutieli).
+    *effects* is asked for those that moved.
     """
     columns = {
         column.name: (column.bins, values_of(predictions, column.name, column.kind, column.bins))
         for column in contract.features
-        if column.bins is not None and INPUT + column.name in predictions.columns
+        if column.bins is not None
+        and column.personal is None
+        and INPUT + column.name in predictions.columns
     }
     return _movements(columns, blocks, margin, confidence, minimum_rows, effects)
 

@@ -36,6 +36,12 @@ def learnt(frame: pl.DataFrame, contract: Contract, until: datetime) -> pl.DataF
             "no prediction has a label yet",
             next_step="add labels with `shipway labels add TABLE`",
         )
+    personal = [column.name for column in contract.features if column.personal is not None]
+    if personal:
+        raise NotEnoughData(
+            f"what was asked is not kept of the personal columns {', '.join(personal)}",
+            next_step="train on a table from where the data are kept",
+        )
     sent = inputs(known, [column.name for column in contract.features])
     return pl.DataFrame(
         [

@@ -23,7 +23,7 @@ def faults(
     if not n:
         return ()
     level = 1 - (1 - confidence) / max(len(contract.features), 1)
-    for column in contract.features:
+    for column in (one for one in contract.features if one.personal is None):
         for rule, rows, reference in _counted(predictions, column):
             if rows:
                 interval = proportion(rows, n, level)

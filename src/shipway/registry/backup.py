@@ -42,7 +42,7 @@ HEADER, RECORDS, BLOBS, FILES, END = (
     "end.json",
 )
 FORMAT = 1
-_NOT_BESIDE = frozenset({"blobs", "cache", "known.json", "run"})
+_NOT_BESIDE = frozenset({"blobs", "cache", "known.json", "personal", "run"})
 _PASSING = frozenset({".lock", ".tmp"})
 
 

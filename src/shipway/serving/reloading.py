@@ -61,7 +61,14 @@ def warm(wanted: EndpointState, source: RoutingSource, sink: EventSink) -> Predi
     try:
         loaded = source.load(wanted)
         try:
-            predictor = Predictor(loaded.served, loaded.model, sink, time_ns, status_of=http_status)
+            predictor = Predictor(
+                loaded.served,
+                loaded.model,
+                sink,
+                time_ns,
+                status_of=http_status,
+                protection=loaded.protection,
+            )
             loaded.warmed(predictor.warm_up())
         except BaseException:
             loaded.model.close()

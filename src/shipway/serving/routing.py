@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
+from shipway.inference.personal import Protection
 from shipway.inference.predictor import Pace, Predictor, ServedVersion
 from shipway.registry.records import EndpointState
 from shipway.runtimes.port import Model
@@ -29,11 +30,13 @@ class LoadedVersion:
     """A version that was verified and loaded, not yet warmed up.
 
     ``warmed`` is told of its pace when it is, so that its trial need not be made any more.
+    ``protection`` says what its events hold of personal columns.
     """
 
     served: ServedVersion
     model: Model
     warmed: Callable[[Pace], None] = lambda _: None
+    protection: Protection | None = None
 
 
 class Trial(Protocol):

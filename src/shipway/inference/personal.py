@@ -1,0 +1,89 @@
+"""What is written of a row in the place of personal columns; the model sees their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import polars as pl
+
+from shipway.contract.schema import Contract, Personal
+from shipway.domain.events import Scalar
+from shipway.security.personal import PersonalKeys, Written
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """Takes the place of values, column by column; made once, at load."""
+
+    columns: Mapping[str, Written | None]
+    """What is written of a value, None where it is left out."""
+
+    def received(
+        self, columns: Mapping[str, list[Scalar]], names: Sequence[str], matrix: bytes
+    ) -> dict[str, list[Scalar]]:
+        """The *columns* of an event, or its *matrix* under *names*, as they may be written."""
+        if matrix:
+            table = np.frombuffer(matrix, dtype=np.float64).reshape(-1, len(names))
+            columns = {
+                name: [_plain(value) for value in values]
+                for name, values in zip(names, table.T.tolist(), strict=True)
+            }
+        return {
+            name: self._written(self.columns[name], values) if name in self.columns else values
+            for name, values in columns.items()
+        }
+
+    def frame(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """*frame* as it may be written; each value is looked at once a column."""
+        return frame.with_columns(
+            self._series(frame[name], write)
+            for name, write in self.columns.items()
+            if name in frame.columns
+        )
+
+    def dtype(self, name: str, dtype: pl.DataType) -> pl.DataType:
+        """The type that the column *name* of *dtype* has once it is as it may be written."""
+        return pl.String() if self.columns.get(name) is not None else dtype
+
+    @staticmethod
+    def _written(write: Written | None, values: list[Scalar]) -> list[Scalar]:
+        if write is None:
+            return [None] * len(values)
+        return [None if value is None else write(value) for value in values]
+
+    @staticmethod
+    def _series(values: pl.Series, write: Written | None) -> pl.Series:
+        if write is None:
+            return pl.Series(values.name, [None] * len(values), dtype=values.dtype)
+        plain = [_plain(value) for value in values.to_list()]
+        written = [None if value is None else write(value) for value in plain]
+        return pl.Series(values.name, written, dtype=pl.String)
+
+
+def protection_of(contract: Contract, keys: PersonalKeys) -> Protection | None:
+    """What protects the personal columns of *contract*, None where there are none.
+
+    The key is made at its first use. Raises :class:`~shipway.errors.ConfigError` where a column is
+    to be encrypted and nobody is named for whom, and KeyNotHeld where the key cannot be opened.
+    """
+    marked = {one.name: one.personal for one in contract.columns if one.personal is not None}
+    if not marked:
+        return None
+    found: dict[str, Written | None] = dict.fromkeys(marked)
+    if set(marked.values()) != {Personal.DROP}:
+        key = keys.key(encrypts=Personal.ENCRYPT in marked.values())
+        for name, how in marked.items():
+            if how is Personal.HASH:
+                found[name] = partial(key.hashed, name)
+            elif how is Personal.ENCRYPT:
+                found[name] = partial(key.sealed, name)
+    return Protection(found)
+
+
+def _plain(value: object) -> Scalar:
+    if value is None or value != value:  # noqa: PLR0124 - NaN is a missing number
+        return None
+    return value if isinstance(value, str | int | float | bool) else str(value)
