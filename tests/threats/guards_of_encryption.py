@@ -106,8 +106,8 @@ PERSONAL = (
     Guard(
         "a quarantine has no personal value",
         "batch/job.py",
-        "self.quarantine.add(self._protected(raw), first_row, faults)",
-        "self.quarantine.add(raw, first_row, faults)",
+        "set_aside(self._protected(raw), self.rows, faults)",
+        "set_aside(raw, self.rows, faults)",
     ),
     Guard(
         "what is scored has no personal value",

@@ -160,6 +160,11 @@ FORMULAS = (
         'return f"\'{name}" if name.startswith(',
         "return name if name.startswith(",
     ),
-    Guard("what was set aside", "batch/quarantine.py", "if self._excel_safe:", "if False:"),
+    Guard(
+        "what was set aside",
+        "batch/quarantine.py",
+        "safe_cells(table) if excel_safe else table",
+        "table",
+    ),
     Guard("tabs before a formula", "batch/cells.py", 'r"^[=+\\-@\\t\\r]"', 'r"^[=+\\-@]"'),
 )

@@ -26,7 +26,7 @@ from tests.unit.serving.test_gatekeeper import Door
 
 import shipway
 from shipway.batch.cells import safe_cells
-from shipway.batch.quarantine import Quarantine
+from shipway.batch.quarantine import set_aside, write_quarantine
 from shipway.bootstrap.logs import configured_logs
 from shipway.bootstrap.processes import server_plan
 from shipway.bootstrap.trusting import without_signing_key
@@ -250,7 +250,8 @@ def test_csv_and_formula_injection() -> None:
     """
     frame = pl.DataFrame({text: [text, "plain"] for text in FORMULAS})
     aside = io.BytesIO()
-    Quarantine(aside, excel_safe=True).add(frame, 1, {0: [FORMULAS[0]], 1: ["-"]})
+    bad = set_aside(frame, 1, {0: [FORMULAS[0]], 1: ["-"]})
+    write_quarantine([bad], aside, excel_safe=True)
     safe = safe_cells(frame)
     written = csv.reader(io.StringIO(aside.getvalue().decode(), newline=""))
     cells = [*safe.columns, *(cell for row in (*safe.rows(), *written) for cell in row)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from shipway.batch import cells
-from shipway.batch.quarantine import Quarantine
+from shipway.batch.parts import BAD, ROWS, SEEN, Part, Parts
+from shipway.batch.quarantine import MOST_TOLD, problems_of, set_aside
 from shipway.batch.source import Source
 from shipway.contract.compiled import CompiledContract, FrameReport
 from shipway.contract.schema import Role
@@ -18,9 +19,10 @@ from shipway.contract.violations import LIMIT
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
 from shipway.domain.text import text_of
-from shipway.errors import ContractViolated
+from shipway.errors import ContractViolated, Problem
 from shipway.inference.decision import Decided
 from shipway.inference.personal import Protection
+from shipway.monitoring.scored import Answered, Seen, seen_of
 from shipway.runtimes.port import Columns
 
 Faults = dict[int, list[str]]
@@ -49,10 +51,12 @@ class Job:
     keep_inputs: bool
     chunk_rows: int
     max_bad_share: float
-    quarantine: Quarantine
     progress: Callable[[int], object]
     protection: Protection | None = None
+    seen: Seen | None = None
     rows: int = 0
+    bad_rows: int = 0
+    problems: tuple[Problem, ...] = ()
     warnings: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -71,37 +75,61 @@ class Job:
             | {"model_version": pl.String(), "prediction_id": pl.String()}
         )
 
-    def frames(self) -> Iterator[pl.DataFrame]:
-        """The output, a frame a chunk; bad rows leave for the quarantine on the way.
+    def run(self, parts: Parts) -> None:
+        """Make every part that is not there yet, in order; bad rows leave for the quarantine.
 
         Raises :class:`~shipway.errors.ContractViolated` as soon as it is sure that more rows are
         bad than may be.
         """
-        for raw in self.source.chunks(self.chunk_rows):
-            frame, faults = self._checked(raw)
-            first_row, self.rows = self.rows, self.rows + raw.height
-            rows = pl.Series("row", np.arange(first_row, self.rows))
-            if faults:
-                self.quarantine.add(self._protected(raw), first_row, faults)
-                if self.source.rows is not None or self.max_bad_share == 0:
-                    self.check_share(self.source.rows or self.rows)
-                good = _all_but(faults, raw.height)
-                frame, rows = frame.filter(good), rows.filter(pl.Series(good))
-            if frame.height:
-                yield self._predicted(frame, rows)
-            self.progress(raw.height)
+        number = 0
+        while (part := parts.known(number)) is not None:
+            self._take(part)
+            number += 1
+        for raw in self.source.chunks(self.chunk_rows, skip=self.rows):
+            part = parts.known(number)
+            self._take(self._make(parts, number, raw) if part is None else part)
+            number += 1
 
     def check_share(self, total: int) -> None:
         """Raise ContractViolated if more of *total* rows are bad than may be."""
-        bad = self.quarantine.rows
-        if bad > self.max_bad_share * total:
+        if self.bad_rows > self.max_bad_share * total:
             raise ContractViolated(
-                f"{bad} of the first {self.rows} rows of {self.source.path.name} break the "
-                f"contract, and at most {int(self.max_bad_share * total)} of {total} may; "
+                f"{self.bad_rows} of the first {self.rows} rows of {self.source.path.name} break "
+                f"the contract, and at most {int(self.max_bad_share * total)} of {total} may; "
                 "no predictions were written",
                 next_step="mend these rows, or allow a larger share of bad ones",
-                problems=self.quarantine.problems,
+                problems=self.problems,
             )
+
+    def _take(self, part: Part) -> None:
+        """Count what was made of one chunk, by this run or by one before."""
+        self.rows += part.rows
+        self.bad_rows += part.bad_rows
+        self.problems = (*self.problems, *part.problems)[:MOST_TOLD]
+        for code, count in part.warnings.items():
+            self.warnings[code] = self.warnings.get(code, 0) + count
+        if part.bad_rows and (self.source.rows is not None or self.max_bad_share == 0):
+            self.check_share(self.source.rows or self.rows)
+        self.progress(part.rows)
+
+    def _make(self, parts: Parts, number: int, raw: pl.DataFrame) -> Part:
+        frame, faults, warnings = self._checked(raw)
+        rows = pl.Series("row", np.arange(self.rows, self.rows + raw.height))
+        tables: dict[str, pl.DataFrame] = {}
+        if faults:
+            tables[BAD] = set_aside(self._protected(raw), self.rows, faults)
+            good = _all_but(faults, raw.height)
+            frame, rows = frame.filter(good), rows.filter(pl.Series(good))
+        if frame.height:
+            tables |= self._predicted(frame, rows, parts.begun_at_ns)
+        return parts.keep(
+            number,
+            tables,
+            rows=raw.height,
+            bad_rows=len(faults),
+            warnings=warnings,
+            problems=problems_of(self.rows, faults),
+        )
 
     def _kept(self) -> dict[str, str]:
         """The columns of the input that go into the output, and what they are called there."""
@@ -126,9 +154,10 @@ class Job:
             return ["score"]
         return [f"probability_{text_of(value)}" for value in self.classes]
 
-    def _checked(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, Faults]:
-        """The chunk with its types, and what is wrong with its bad rows."""
+    def _checked(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, Faults, dict[str, int]]:
+        """The chunk with its types, what is wrong with its bad rows, and its soft faults."""
         frame, faults = raw, Faults()
+        warnings: dict[str, int] = {}
         if self.source.is_text:
             frame = cells.typed(raw, self.source.schema)
             faults = cells.unreadable_cells(raw, frame, self.compiled.contract)
@@ -136,12 +165,11 @@ class Job:
         rest = frame.filter(readable) if faults else frame
         if rest.height:
             report = self.compiled.check_frame(rest)
-            for code, count in report.warnings.items():
-                self.warnings[code] = self.warnings.get(code, 0) + count
+            warnings = dict(report.warnings)
             places = np.flatnonzero(readable)
             for row, reasons in self._reasons(rest, report).items():
                 faults[int(places[row])] = reasons
-        return frame, dict(sorted(faults.items()))
+        return frame, dict(sorted(faults.items())), warnings
 
     def _reasons(self, frame: pl.DataFrame, report: FrameReport) -> Faults:
         """Why each refused row is. A report tells only its first faults, so ask in parts."""
@@ -162,7 +190,10 @@ class Job:
                 found[int(places[start + row])] = reasons
         return found
 
-    def _predicted(self, frame: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    def _predicted(
+        self, frame: pl.DataFrame, rows: pl.Series, begun_at_ns: int
+    ) -> dict[str, pl.DataFrame]:
+        """The answers to *frame*, and what monitoring is to see of them."""
         decided = self.predictor.predict_columns(self.compiled.encode(frame))
         frame = self._protected(frame)
         scores = decided.scores.reshape(frame.height, -1)
@@ -176,7 +207,20 @@ class Job:
             model_version=pl.lit(self.version),
             prediction_id=pl.format("{}:{}", pl.lit(self.request_id), pl.col("row")),
         )
-        return made.cast(self.schema())
+        tables = {ROWS: made.cast(self.schema())}
+        if self.seen is not None:
+            wanted = [one.name for one in self.compiled.contract.request_columns]
+            inputs = frame.select(name for name in wanted if name in frame.columns)
+            single = self.task is not Task.MULTICLASS
+            answered = Answered(
+                inputs=inputs,
+                rows=rows,
+                scores=pl.Series(scores[:, 0]) if single else None,
+                probabilities=None if single else pl.Series(scores.tolist()),
+                labels=made["prediction"],
+            )
+            tables[SEEN] = seen_of(self.seen, self.request_id, answered, at_ns=begun_at_ns)
+        return tables
 
 
 def _is_taken(name: str) -> bool:

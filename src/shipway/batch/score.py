@@ -18,19 +18,29 @@ import msgspec
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from shipway import __version__
 from shipway.batch.cells import safe_cells, safe_schema
 from shipway.batch.job import Job, Scorer
-from shipway.batch.quarantine import Quarantine
+from shipway.batch.parts import BAD, ROWS, SEEN, Parts, parts_of
+from shipway.batch.quarantine import write_quarantine
 from shipway.batch.source import format_of, open_source
 from shipway.contract.compiled import CompiledContract
 from shipway.contract.schema import Contract
-from shipway.domain.digests import digest_of_file
+from shipway.contract.tables import reading
+from shipway.domain.digests import digest_of, digest_of_file
 from shipway.domain.events import Scalar
 from shipway.domain.names import new_id
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import store_error, storing, sync_folder
-from shipway.errors import ContractViolated, StoreError, UnreadableTable, UsageError
+from shipway.errors import (
+    ContractViolated,
+    ShipwayError,
+    StoreError,
+    UnreadableTable,
+    UsageError,
+)
 from shipway.inference.personal import Protection
+from shipway.monitoring.scored import Seen
 
 CHUNK_ROWS = 50_000
 _ROW_GROUP_ROWS = 100_000
@@ -67,6 +77,8 @@ def score(
     max_bad_share: float = 0.05,
     excel_safe: bool = False,
     protection: Protection | None = None,
+    version_digest: str = "",
+    seen: Seen | None = None,
     progress: Progress = SILENT,
     clock_s: Callable[[], float] = time.perf_counter,
 ) -> ScoreSummary:
@@ -83,49 +95,105 @@ def score(
     raised, *output* is left as it was, and the quarantine holds the bad rows met so far; with
     *on_bad* ``fail`` one bad row is enough and there is no quarantine. With
     *excel_safe*, text in CSV that a spreadsheet would run as a formula is quoted. Of personal
-    columns output and quarantine hold what *protection* gives.
+    columns output and quarantine hold what *protection* gives, and monitoring is shown what was
+    answered by *seen*.
+
+    Killed at any point, the same call goes on where it was and gives the same bytes: what is done
+    lies in ``.<output>.parts`` until the output is there, bound to the bytes of the input, the
+    version (*version_digest*) and all that changes an answer. Raises
+    :class:`~shipway.errors.ConflictError` while another run makes the same output, and
+    UnreadableTable for an input that somebody changes meanwhile.
     """
     _check_arguments(input, output, chunk_rows, max_bad_share)
     started_s = clock_s()
     source = open_source(input, contract, every_column=keep_inputs)
-    aside = output.with_name(f"{output.name}.quarantine.csv")
-    kept_anyway = () if on_bad == "fail" else ContractViolated
-    with _replacing(output) as made, _replacing(aside, also_after=kept_anyway) as bad:
-        with (
-            storing(aside),
-            bad.open("wb") as file,
-            progress.start("Predicting", source.rows, "rows") as task,
-        ):
+    before = _signature(input)
+    compiled = CompiledContract(contract)
+    request_id = _request_id(input, version)
+    told = [request_id, version_digest, contract, keep_inputs, chunk_rows, __version__]
+    key = digest_of(msgspec.json.encode([*told, seen is not None]))
+    with parts_of(output, key, now_ns=time.time_ns()) as parts:
+        with _ending(parts), progress.start("Predicting", source.rows, "rows") as task:
             job = Job(
                 source=source,
                 predictor=predictor,
-                compiled=CompiledContract(contract),
+                compiled=compiled,
                 version=version,
-                request_id=_request_id(input, version),
+                request_id=request_id,
                 classes=tuple(classes),
                 keep_inputs=keep_inputs,
                 chunk_rows=chunk_rows,
                 max_bad_share=0.0 if on_bad == "fail" else max_bad_share,
-                quarantine=Quarantine(file, excel_safe=excel_safe),
-                protection=protection,
                 progress=task.advance,
+                protection=protection,
+                seen=seen,
             )
-            _write(job, made, output, excel_safe=excel_safe)
-        if job.rows == 0:
-            raise UnreadableTable(
-                f"{input} has no rows", next_step="give a table with at least one row"
-            )
-        job.check_share(job.rows)
+            try:
+                job.run(parts)
+                _check_unchanged(input, before)
+                if job.rows == 0:
+                    raise UnreadableTable(
+                        f"{input} has no rows", next_step="give a table with at least one row"
+                    )
+                job.check_share(job.rows)
+            except ContractViolated:
+                if on_bad != "fail":
+                    _set_aside(parts, output, excel_safe=excel_safe)
+                raise
+            except UnreadableTable:
+                _check_unchanged(input, before)
+                raise
+        with _replacing(output) as made:
+            _write(job, parts, made, output, excel_safe=excel_safe)
+            aside = _set_aside(parts, output, excel_safe=excel_safe)
+            if seen is not None:
+                seen.keep(parts.tables(SEEN), request_id)
+        parts.discard()
     seconds = clock_s() - started_s
     return ScoreSummary(
         rows=job.rows,
-        bad_rows=job.quarantine.rows,
+        bad_rows=job.bad_rows,
         seconds=seconds,
         rows_per_s=job.rows / seconds if seconds > 0 else 0.0,
         output=str(output),
-        quarantine=str(aside) if job.quarantine.rows else None,
+        quarantine=str(aside) if job.bad_rows else None,
         warnings=job.warnings,
     )
+
+
+@contextmanager
+def _ending(parts: Parts) -> Iterator[None]:
+    """Throw *parts* away after an error that the next run would meet too; else they are kept."""
+    try:
+        yield
+    except StoreError:
+        raise  # with more room the next run goes on
+    except ShipwayError:
+        parts.discard()
+        raise
+
+
+def _set_aside(parts: Parts, output: Path, *, excel_safe: bool) -> Path:
+    """Put the bad rows of *parts* beside *output*; without any, nothing stale stays there."""
+    aside = output.with_name(f"{output.name}.quarantine.csv")
+    with _replacing(aside) as partial, storing(aside), partial.open("wb") as file:
+        write_quarantine(parts.tables(BAD), file, excel_safe=excel_safe)
+    return aside
+
+
+def _signature(path: Path) -> tuple[int, ...]:
+    """What changes whenever somebody writes to the file at *path*, or puts another in its place."""
+    with reading(path):
+        status = path.stat()
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def _check_unchanged(path: Path, before: tuple[int, ...]) -> None:
+    if not path.exists() or _signature(path) != before:
+        raise UnreadableTable(
+            f"{path} was changed while it was being scored; no predictions were written",
+            next_step="score it again once nobody writes to it, or score a copy",
+        )
 
 
 def _check_arguments(source: Path, output: Path, chunk_rows: int, max_bad_share: float) -> None:
@@ -149,18 +217,18 @@ def _request_id(path: Path, version: str) -> str:
     return hashlib.sha256(f"{digest_of_file(path)} {version}".encode()).hexdigest()[:32]
 
 
-def _write(job: Job, partial: Path, output: Path, *, excel_safe: bool) -> None:
-    """Stream the frames of *job* into *partial*, in the format of *output*.
+def _write(job: Job, parts: Parts, partial: Path, output: Path, *, excel_safe: bool) -> None:
+    """Stream the answers of *parts* into *partial*, in the format of *output*.
 
     polars pulls one frame at a time from the generator and holds a few row groups at most; an
-    exception of ours comes through it as it is.
+    exception of ours comes through it as it is. The same parts give the same bytes.
     """
     as_csv = format_of(output) == ".csv"
     safe = as_csv and excel_safe
     schema = safe_schema(job.schema()) if safe else job.schema()
 
     def frames(*_: object) -> Iterator[pl.DataFrame]:
-        return (safe_cells(frame) if safe else frame for frame in job.frames())
+        return (safe_cells(frame) if safe else frame for frame in parts.tables(ROWS))
 
     query = register_io_source(frames, schema=schema)
     try:
@@ -178,18 +246,14 @@ def _write(job: Job, partial: Path, output: Path, *, excel_safe: bool) -> None:
 
 
 @contextmanager
-def _replacing(target: Path, *, also_after: type[Exception] | tuple[()] = ()) -> Iterator[Path]:
-    """A new file that takes the place of *target* when the block ends well, or with *also_after*.
+def _replacing(target: Path) -> Iterator[Path]:
+    """A new file that takes the place of *target* when the block ends well.
 
     An empty one removes *target* instead: nothing stale may lie beside a new result.
     """
     partial = target.with_name(f".{target.name}.{new_id()}")
     try:
-        try:
-            yield partial
-        except also_after:
-            _settle(partial, target)
-            raise
+        yield partial
         _settle(partial, target)
     finally:
         partial.unlink(missing_ok=True)

@@ -26,13 +26,23 @@ class Source:
     is_text: bool
     rows: int | None
 
-    def chunks(self, size: int) -> Iterator[pl.DataFrame]:
-        """The rows in order, at most *size* at a time, text still as text.
+    def chunks(self, size: int, *, skip: int = 0) -> Iterator[pl.DataFrame]:
+        """The rows in order behind the first *skip*, *size* at a time, text still as text.
 
-        Raises :class:`~shipway.errors.UnreadableTable` where the file is damaged.
+        Only the last chunk may be smaller, so that the same rows are always one chunk. Raises
+        :class:`~shipway.errors.UnreadableTable` where the file is damaged.
         """
         with reading(self.path):
-            yield from self.scan.collect_batches(chunk_size=size, maintain_order=True)
+            scan = self.scan.slice(skip) if skip else self.scan
+            waiting: list[pl.DataFrame] = []
+            for batch in scan.collect_batches(chunk_size=size, maintain_order=True):
+                waiting.append(batch)
+                while sum(one.height for one in waiting) >= size:
+                    together = pl.concat(waiting, rechunk=True)
+                    yield together.head(size)
+                    waiting = [together.slice(size)] if together.height > size else []
+            if rest := [one for one in waiting if one.height]:
+                yield pl.concat(rest, rechunk=True)
 
 
 def format_of(path: Path) -> str:

@@ -39,13 +39,20 @@ def score(
     excel_safe: Annotated[
         bool, Parameter(help="In CSV, disarm texts that a spreadsheet would run.")
     ] = False,
+    events: Annotated[
+        bool | None,
+        Parameter(
+            help="Whether monitoring sees the predictions; those of the live version by default."
+        ),
+    ] = None,
     dry_run: DryRun = False,
     options: Options = NO_OPTIONS,
 ) -> Result:
     """Predict a whole table offline, in bounded memory.
 
     The same predictor answers online, so the predictions are the same. Rows that break the
-    contract are set aside with their reasons.
+    contract are set aside with their reasons. Cut off at any point, the same command goes on where
+    it was, and gives the same bytes.
     """
     from shipway.api.score import score as run
 
@@ -61,6 +68,7 @@ def score(
             on_bad=on_bad,
             max_bad_share=max_bad_share,
             excel_safe=excel_safe,
+            events=events,
             progress=options.output().progress,
         )
     return Result(

@@ -143,21 +143,29 @@ def _compact_one(
     frames, _, damaged, torn = read_frames(path, time_columns, opener=opener)
     if frames:
         frame = together(frames)
-        low, high = frame["event_time"].min(), frame["event_time"].max()
-        name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"
-        content = _parquet(frame)
-        if (sealer := keyring.sealer()) is not None:
-            name = f"{name}.sealed"
-            content = sealed_file(content, sealer, SEGMENTS, stem)
-        target = made_folder(folder / SEGMENTS) / name
-        with storing(target):
-            replace_file(target, content)
+        add_segment(folder, stem, frame, keyring)
     if damaged:
         path.rename(path.with_suffix(".damaged"))
     else:
         path.unlink()
     rows = sum(frame.height for frame in frames)
     return Compacted(segments=bool(frames) + 0, rows=rows, torn_bytes=torn, damaged=damaged)
+
+
+def add_segment(folder: Path, stem: str, frame: pl.DataFrame, keyring: Keyring) -> None:
+    """Put *frame*, which has rows, into the event folder as the segment *stem*.
+
+    It takes the place of one of the same name and times. Raises StoreError.
+    """
+    low, high = frame["event_time"].min(), frame["event_time"].max()
+    name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"
+    content = _parquet(frame)
+    if (sealer := keyring.sealer()) is not None:
+        name = f"{name}.sealed"
+        content = sealed_file(content, sealer, SEGMENTS, stem)
+    target = made_folder(folder / SEGMENTS) / name
+    with storing(target):
+        replace_file(target, content)
 
 
 def read_segment(segment: Segment, keyring: Keyring = NO_KEYRING) -> bytes | Path:
