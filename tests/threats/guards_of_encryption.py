@@ -106,13 +106,13 @@ PERSONAL = (
     Guard(
         "a quarantine has no personal value",
         "batch/job.py",
-        "set_aside(self._protected(raw), self.rows, faults)",
+        "set_aside(protected(raw, self.protection), self.rows, faults)",
         "set_aside(raw, self.rows, faults)",
     ),
     Guard(
         "what is scored has no personal value",
         "batch/job.py",
-        "        frame = self._protected(frame)\n",
+        "        frame = protected(frame, self.protection)\n",
         "",
     ),
     Guard(

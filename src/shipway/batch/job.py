@@ -11,6 +11,7 @@ import polars as pl
 
 from shipway.batch import cells
 from shipway.batch.parts import BAD, ROWS, SEEN, Part, Parts
+from shipway.batch.protecting import protected, protected_dtype
 from shipway.batch.quarantine import MOST_TOLD, problems_of, set_aside
 from shipway.batch.source import Source
 from shipway.contract.compiled import CompiledContract, FrameReport
@@ -68,7 +69,10 @@ class Job:
         """The columns of the output, in order."""
         regression = self.task is Task.REGRESSION
         label = pl.Float64() if regression else pl.Series(self.classes).dtype
-        kept = {new: self._dtype(old) for old, new in self._kept().items()}
+        kept = {
+            new: protected_dtype(old, self.source.schema[old], self.protection)
+            for old, new in self._kept().items()
+        }
         return pl.Schema(
             {"row": pl.Int64(), **kept, "prediction": label}
             | dict.fromkeys(self._score_names(), pl.Float64())
@@ -117,7 +121,7 @@ class Job:
         rows = pl.Series("row", np.arange(self.rows, self.rows + raw.height))
         tables: dict[str, pl.DataFrame] = {}
         if faults:
-            tables[BAD] = set_aside(self._protected(raw), self.rows, faults)
+            tables[BAD] = set_aside(protected(raw, self.protection), self.rows, faults)
             good = _all_but(faults, raw.height)
             frame, rows = frame.filter(good), rows.filter(pl.Series(good))
         if frame.height:
@@ -139,13 +143,6 @@ class Job:
             for name in self.source.schema
             if self.keep_inputs or name in ids
         }
-
-    def _dtype(self, name: str) -> pl.DataType:
-        dtype = self.source.schema[name]
-        return dtype if self.protection is None else self.protection.dtype(name, dtype)
-
-    def _protected(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame if self.protection is None else self.protection.frame(frame)
 
     def _score_names(self) -> list[str]:
         if self.task is Task.REGRESSION:
@@ -195,7 +192,7 @@ class Job:
     ) -> dict[str, pl.DataFrame]:
         """The answers to *frame*, and what monitoring is to see of them."""
         decided = self.predictor.predict_columns(self.compiled.encode(frame))
-        frame = self._protected(frame)
+        frame = protected(frame, self.protection)
         scores = decided.scores.reshape(frame.height, -1)
         columns = {
             "row": rows,

@@ -29,7 +29,6 @@ from shipway.contract.schema import Contract
 from shipway.contract.tables import reading
 from shipway.domain.digests import digest_of, digest_of_file
 from shipway.domain.events import Scalar
-from shipway.domain.names import new_id
 from shipway.domain.progress import SILENT, Progress
 from shipway.durable import store_error, storing, sync_folder
 from shipway.errors import (
@@ -143,7 +142,7 @@ def score(
             except UnreadableTable:
                 _check_unchanged(input, before)
                 raise
-        with _replacing(output) as made:
+        with _replacing(output, parts.folder / "output") as made:
             _write(job, parts, made, output, excel_safe=excel_safe)
             aside = _set_aside(parts, output, excel_safe=excel_safe)
             if seen is not None:
@@ -176,7 +175,8 @@ def _ending(parts: Parts) -> Iterator[None]:
 def _set_aside(parts: Parts, output: Path, *, excel_safe: bool) -> Path:
     """Put the bad rows of *parts* beside *output*; without any, nothing stale stays there."""
     aside = output.with_name(f"{output.name}.quarantine.csv")
-    with _replacing(aside) as partial, storing(aside), partial.open("wb") as file:
+    staged = parts.folder / "aside"
+    with _replacing(aside, staged) as partial, storing(aside), partial.open("wb") as file:
         write_quarantine(parts.tables(BAD), file, excel_safe=excel_safe)
     return aside
 
@@ -246,12 +246,14 @@ def _write(job: Job, parts: Parts, partial: Path, output: Path, *, excel_safe: b
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """A new file that takes the place of *target* when the block ends well.
+def _replacing(target: Path, partial: Path) -> Iterator[Path]:
+    """The new file *partial*, which takes the place of *target* when the block ends well.
 
-    An empty one removes *target* instead: nothing stale may lie beside a new result.
+    It lies among the parts, where what a kill left of it is found and written over. An empty one
+    removes *target* instead: nothing stale may lie beside a new result.
     """
-    partial = target.with_name(f".{target.name}.{new_id()}")
+    with storing(partial):
+        partial.unlink(missing_ok=True)
     try:
         yield partial
         _settle(partial, target)

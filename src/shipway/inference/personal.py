@@ -1,4 +1,7 @@
-"""What is written of a row in the place of personal columns; the model sees their values."""
+"""What is written of a row in the place of personal columns; the model sees their values.
+
+It is loaded by every worker, and so without the library of data frames.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import polars as pl
 
 from shipway.contract.schema import Contract, Personal
 from shipway.domain.events import Scalar
@@ -28,7 +30,7 @@ class Protection:
         if matrix:
             table = np.frombuffer(matrix, dtype=np.float64).reshape(-1, len(names))
             columns = {
-                name: [_plain(value) for value in values]
+                name: [plain(value) for value in values]
                 for name, values in zip(names, table.T.tolist(), strict=True)
             }
         return {
@@ -36,31 +38,11 @@ class Protection:
             for name, values in columns.items()
         }
 
-    def frame(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """*frame* as it may be written; each value is looked at once a column."""
-        return frame.with_columns(
-            self._series(frame[name], write)
-            for name, write in self.columns.items()
-            if name in frame.columns
-        )
-
-    def dtype(self, name: str, dtype: pl.DataType) -> pl.DataType:
-        """The type that the column *name* of *dtype* has once it is as it may be written."""
-        return pl.String() if self.columns.get(name) is not None else dtype
-
     @staticmethod
     def _written(write: Written | None, values: list[Scalar]) -> list[Scalar]:
         if write is None:
             return [None] * len(values)
         return [None if value is None else write(value) for value in values]
-
-    @staticmethod
-    def _series(values: pl.Series, write: Written | None) -> pl.Series:
-        if write is None:
-            return pl.Series(values.name, [None] * len(values), dtype=values.dtype)
-        plain = [_plain(value) for value in values.to_list()]
-        written = [None if value is None else write(value) for value in plain]
-        return pl.Series(values.name, written, dtype=pl.String)
 
 
 def protection_of(contract: Contract, keys: PersonalKeys) -> Protection | None:
@@ -83,7 +65,8 @@ def protection_of(contract: Contract, keys: PersonalKeys) -> Protection | None:
     return Protection(found)
 
 
-def _plain(value: object) -> Scalar:
+def plain(value: object) -> Scalar:
+    """*value* as a scalar: None for what is missing, text for what is no scalar."""
     if value is None or value != value:  # noqa: PLR0124 - NaN is a missing number
         return None
     return value if isinstance(value, str | int | float | bool) else str(value)

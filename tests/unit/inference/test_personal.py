@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from tests.identities import Reader, keyring
 
@@ -62,18 +61,6 @@ def test_a_matrix_becomes_columns(protection: Protection) -> None:
     assert found["c"][1] is None
     assert str(found["c"][0]).startswith("hmac-sha256:")
     assert str(found["d"][0]).startswith("sealed:")
-
-
-def test_a_frame(protection: Protection) -> None:
-    """A table keeps its other columns and its order; the types are those that were announced."""
-    frame = pl.DataFrame({"a": [1, 2], "b": [3, 4], "c": ["x", None], "d": [True, False]})
-    found = protection.frame(frame)
-    assert found.columns == frame.columns
-    assert found["a"].to_list() == [1, 2]
-    assert found["b"].to_list() == [None, None]
-    assert found["c"][1] is None
-    for name, dtype in frame.schema.items():
-        assert found.schema[name] == protection.dtype(name, dtype)
 
 
 def test_without_marks_nothing_is_made(tmp_path: Path) -> None:
