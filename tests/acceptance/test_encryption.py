@@ -43,6 +43,12 @@ def readable(folder: Path, model: bytes) -> set[str]:
     }
 
 
+def written(folder: Path) -> dict[str, tuple[int, int]]:
+    """Which files are below *folder*, and what changes when one is written again."""
+    found = {str(path): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
+
+
 def test_versions_are_encrypted_and_served(live: Project, tmp_path: Path) -> None:
     """From a plain store to an encrypted one: nothing on the disk can be read, and a server with
     the key answers as before, tries out a version and switches to it.
@@ -103,10 +109,13 @@ def test_rotation(live: Project, tmp_path: Path) -> None:
     live.json("encryption", "seal")
     say(live, recipients=[second], identities=["file:first.txt"], opened_in=memory)
     planned = live.json("encryption", "rotate", "--dry-run")
+    blobs = written(live.folder / ".shipway" / "blobs")
     done = live.json("encryption", "rotate")
     assert planned == done
     assert done["versions"]["rewrapped"] > 0
-    assert done["versions"]["files_written"] == 0
+    assert written(live.folder / ".shipway" / "blobs") == blobs
+    told = live.call("audit", "show", "--what", "*.rewrap", "--json").out
+    assert "version.rewrap" in told
     refused = live.call("verify", "1", "--json")
     assert refused.document["error"]["code"] == "encryption.key-not-held"
     say(live, recipients=[second], identities=["file:second.txt"], opened_in=memory)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import polars as pl
 from tests.acceptance.test_encryption import new_key, say
+from tests.acceptance.test_trust import move, publish
 from tests.identities import Reader
 from tests.projects import Project
 
@@ -131,6 +132,7 @@ def test_an_encrypted_value_is_revealed_to_who_holds_a_key(
         assert project.json("encryption", "reveal", "fee", str(sealed))["values"] == [FEE]
         wrong = project.call("encryption", "reveal", "age", str(sealed), "--json")
         assert wrong.document["error"]["code"] == "registry.seal-broken"
+        assert project.json("encryption", "rotate")["events"]["rewrapped"] == 0
         told = project.call("audit", "show", "--what", "personal.*", "--json").out
         assert told.count("personal.reveal") == 2
         assert str(FEE) not in told
@@ -140,6 +142,39 @@ def test_an_encrypted_value_is_revealed_to_who_holds_a_key(
         assert nobody.document["error"]["code"] == "encryption.key-not-held"
     finally:
         del os.environ["KEY_OF_TEST"]
+
+
+def test_a_version_that_cannot_be_protected_is_not_loaded(live: Project) -> None:
+    """Forced upon a worker that can encrypt for nobody, it is not loaded, and the endpoint stays
+    on what it had.
+    """
+    text = (live.folder / "contract.yaml").read_text()
+    project = live.copy(live.folder.with_name("marked"))
+    project.json("contract", "infer", "--force", "--personal", "city=encrypt")
+    marked = (project.folder / "contract.yaml").read_bytes()
+    assert b"encrypt" in marked
+    assert "encrypt" not in text
+    version = publish(live, "marked", files={"contract.yaml": marked})
+    os.environ["SHIPWAY_SERVE__AUTHENTICATION"] = "false"
+    try:
+        with live.served(), open_project(live.folder) as opened:
+            state = move(opened.registry, version.number, opened.home / "run")
+    finally:
+        del os.environ["SHIPWAY_SERVE__AUTHENTICATION"]
+    assert state.live == 1
+    assert "nobody is named for whom" in state.error
+
+
+def test_a_number_is_looked_for_to_its_last_digit(project: Project) -> None:
+    """A long whole number has the hash that its request has, and one more has another."""
+    project.json("contract", "infer", "--force", "--personal", "age=hash")
+    number = 2**60 + 1
+    asked = project.json("encryption", "pseudonym", "age", str(number))["hashed"]
+    assert asked != project.json("encryption", "pseudonym", "age", str(number + 1))["hashed"]
+    with open_project(project.folder) as opened:
+        assert opened.personal.key().hashed("age", number) == asked
+    wrong = project.call("encryption", "pseudonym", "age", "old", "--json").document["error"]
+    assert "no number" in wrong["message"]
 
 
 def test_encrypting_needs_recipients(project: Project) -> None:

@@ -38,17 +38,6 @@ from shipway.security.trust import TrustMode, TrustPolicy
 NONE = timedelta(0)
 
 
-@pytest.fixture(
-    params=[
-        pytest.param(kind, marks=pytest.mark.needs("postgres") if records else ())
-        for kind, (records, _) in FLAGS.items()
-    ]
-)
-def places(request: pytest.FixtureRequest) -> Places:
-    """Each kind of place."""
-    return Places(request, request.param)
-
-
 @pytest.fixture
 def store(places: Places, tmp_path: Path) -> Iterator[Store]:
     """An empty store there."""

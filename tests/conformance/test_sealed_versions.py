@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.identities import Reader, keyring
-from tests.places import FLAGS, Places
+from tests.places import Places
 from tests.stores import NOW, Store, files, manifest
 
 from shipway.errors import (
@@ -25,6 +25,7 @@ from shipway.registry.backup import back_up, would_back_up
 from shipway.registry.collecting import collect
 from shipway.registry.current import cached_versions, open_current
 from shipway.registry.deleting import delete_version
+from shipway.registry.encrypting import encrypt_version
 from shipway.registry.health import Level, store_health
 from shipway.registry.opening import open_registry
 from shipway.registry.records import Seal, Version
@@ -35,17 +36,6 @@ from shipway.security.trust import DEFAULT_TRUST
 
 ANNA, BEN = Reader(), Reader()
 NONE = timedelta(0)
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(kind, marks=pytest.mark.needs("postgres") if records else ())
-        for kind, (records, _) in FLAGS.items()
-    ]
-)
-def places(request: pytest.FixtureRequest) -> Places:
-    """Each kind of place."""
-    return Places(request, request.param)
 
 
 @pytest.fixture
@@ -178,10 +168,10 @@ def test_a_plain_version_is_encrypted_later(store: Store, ring: Keyring) -> None
     version, other = store.publish("a"), store.publish("b")
     contents(store, version)
     with pytest.raises(UsageError, match="nobody is named"):
-        store.registry.seal(version, by="anna", now=NOW)
+        encrypt_version(store.registry, version, by="anna", now=NOW)
     with_keyring(store, ring)
-    assert store.registry.seal(version, by="anna", now=NOW)
-    assert not store.registry.seal(version, by="anna", now=NOW)
+    assert encrypt_version(store.registry, version, by="anna", now=NOW)
+    assert not encrypt_version(store.registry, version, by="anna", now=NOW)
     assert gc(store) > 0
     on_disk = [path.read_bytes() for path in store.home.rglob("*") if path.is_file()]
     assert not [one for one in [*stored(store), *on_disk] if one in secrets("a")]
@@ -312,7 +302,7 @@ def test_backup_and_restore(store: Store, places: Places, tmp_path: Path, ring: 
     with_keyring(store, Keyring())
     early = store.publish("b")
     with_keyring(store, ring)
-    store.registry.seal(early, by="anna", now=NOW)
+    encrypt_version(store.registry, early, by="anna", now=NOW)
     version = store.publish("a")
     target = tmp_path / "backup.tar"
     planned = would_back_up(store.registry)
@@ -353,7 +343,7 @@ def test_images_list_what_can_be_read(store: Store, ring: Keyring) -> None:
     edition = records.edition()
     assert len(listed_images(records)) == 1
     with_keyring(store, ring)
-    store.registry.seal(version, by="anna", now=NOW)
+    encrypt_version(store.registry, version, by="anna", now=NOW)
     records = store.registry.stores[0]
     assert records.edition() != edition
     assert listed_images(records) == ()
@@ -406,6 +396,23 @@ def test_opened_is_this_users_alone(store: Store, opened: Path, tmp_path: Path) 
     mine.symlink_to(tmp_path / "theirs")
     with pytest.raises(StoreError, match="not a folder of this user alone"):
         store.registry.open_files(version)
+
+
+def test_a_collection_follows_no_link(store: Store, opened: Path, tmp_path: Path) -> None:
+    """What somebody prepared in the place of our folder in memory is not collected from."""
+    store.registry.open_files(store.publish("a"))
+    (mine,) = opened.iterdir()
+    (folder,) = mine.iterdir()
+    precious = tmp_path / "elsewhere" / folder.name / "precious"
+    precious.mkdir(parents=True)
+    shutil.rmtree(mine)
+    mine.symlink_to(tmp_path / "elsewhere")
+    gc(store)
+    mine.unlink()
+    mine.mkdir(mode=0o700)
+    folder.symlink_to(precious.parent)
+    gc(store)
+    assert precious.is_dir()
 
 
 def test_manifest_paths_still_hold(store: Store) -> None:

@@ -32,8 +32,14 @@ ENCRYPTION = (
     Guard(
         "a folder that others may look into",
         "registry/opened_folder.py",
-        " or not closed:",
-        ":",
+        "status.st_uid == os.getuid() and closed",
+        "status.st_uid == os.getuid()",
+    ),
+    Guard(
+        "a collection in a folder that others have prepared",
+        "registry/cache.py",
+        "            if holds_opened(opened):\n",
+        "            if True:\n",
     ),
     Guard(
         "plain files go after a version was encrypted",
@@ -43,8 +49,8 @@ ENCRYPTION = (
     ),
     Guard(
         "plain copies go after a version was encrypted",
-        "registry/registry.py",
-        "        self._cache.forget_plain(version)\n",
+        "registry/encrypting.py",
+        "    registry.stores[2].forget_plain(version)\n",
         "",
     ),
     Guard(
@@ -62,7 +68,7 @@ ENCRYPTION = (
     Guard(
         "a key is not kept in what it opens",
         "api/encryption.py",
-        "    if home is not None and file.resolve().is_relative_to(home.resolve()):\n",
+        "    if file.resolve().is_relative_to(project.home.resolve()):\n",
         "    if False:\n",
     ),
     Guard(

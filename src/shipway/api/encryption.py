@@ -1,4 +1,4 @@
-"""``encryption``: who can read the versions of a store, and changing who can."""
+"""``encryption``: who can read what is stored, changing who can, and what personal columns hide."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from shipway.monitoring.rewrapping import (
     rewrap_events,
 )
 from shipway.registry.audited import telling
+from shipway.registry.encrypting import encrypt_version
 from shipway.registry.sealing import Encrypted, Rotated
 from shipway.security.audit import Entry
 from shipway.security.sealing import Sealer, new_identity
@@ -58,34 +59,31 @@ class RotatedStore(msgspec.Struct, frozen=True, kw_only=True):
     personal_key: bool
 
 
-def keygen(file: Path, *, home: Path | None, now: str) -> NewIdentity:
+def keygen(project: Project, file: Path) -> NewIdentity:
     """Make a pair of keys; the secret one goes into *file*, for this user's eyes only.
 
     The file is one that ``age`` reads as well. Raises ConflictError if there is one, and UsageError
-    for a place in the store *home*: whoever took the store, or its backup, would have the key.
+    for a place in the store: whoever took the store, or its backup, would have the key.
     """
-    if home is not None and file.resolve().is_relative_to(home.resolve()):
+    if file.resolve().is_relative_to(project.home.resolve()):
         raise UsageError(
             f"{file} lies in the store that the key is to protect",
             next_step="keep the key elsewhere, where neither the store's backups nor git take it",
         )
     secret, public = new_identity()
-    text = f"# created: {now}\n# public key: {public}\n{secret}\n"
-    try:
-        with storing(file):
-            try:
-                write_new(file, text.encode())
-            except FileNotFoundError as missing:
-                raise UsageError(
-                    f"there is no folder {str(file.parent)!r}", next_step="make it, then try again"
-                ) from missing
-            except FileExistsError as there:
-                raise ConflictError(
-                    f"{file} is there already; a key that is lost takes its versions with it",
-                    next_step="choose another name",
-                ) from there
-    finally:
-        del secret, text
+    text = f"# created: {iso(project.clock())}\n# public key: {public}\n{secret}\n"
+    with storing(file):
+        try:
+            write_new(file, text.encode())
+        except FileNotFoundError as missing:
+            raise UsageError(
+                f"there is no folder {str(file.parent)!r}", next_step="make it, then try again"
+            ) from missing
+        except FileExistsError as there:
+            raise ConflictError(
+                f"{file} is there already; a key that is lost takes its versions with it",
+                next_step="choose another name",
+            ) from there
     return NewIdentity(file=str(file), recipient=public)
 
 
@@ -109,8 +107,16 @@ def rotate(project: Project, *, dry_run: bool = False, progress: Progress = SILE
         dry_run=dry_run,
         progress=progress,
     )
-    rewrapped = project.personal.rewrap(dry_run=dry_run)
-    return RotatedStore(versions=versions, events=events, personal_key=rewrapped)
+    personal = project.personal.rewrap(dry_run=dry_run)
+    if not dry_run and (events.rewrapped or personal):
+        # That of versions is noted with the records it changes.
+        detail = {
+            "event_files": events.rewrapped,
+            "personal_key": personal,
+            "recipients": sorted(versions.recipients),
+        }
+        project.registry.trail.record(Entry(what="store.rewrap", detail=detail))
+    return RotatedStore(versions=versions, events=events, personal_key=personal)
 
 
 def seal(
@@ -126,17 +132,12 @@ def seal(
         chosen = [one for model in registry.models() for one in registry.versions(model)]
     else:
         chosen = [registry.resolve(version, project.model)]
-    plain = set(registry.sealing.encrypted().plain_versions)
-    if not registry.sealing.recipients:
-        raise UsageError(
-            "nobody is named for whom versions are to be encrypted",
-            next_step="set encryption.recipients: `shipway encryption keygen FILE` makes a key",
-        )
-    due = [one for one in chosen if one.ref in plain]
+    registry.sealing.check_recipients()
+    due = [one for one in chosen if not registry.sealing.is_sealed(one)]
     with progress.start("Encrypting", len(due), "versions") as task:
         for one in due:
             if not dry_run:
-                registry.seal(one, by=project.who, now=project.clock())
+                encrypt_version(registry, one, by=project.who, now=project.clock())
             task.advance()
     return SealedVersions(
         sealed=tuple(one.ref for one in due), unchanged=len(chosen) - len(due), dry_run=dry_run
@@ -184,19 +185,20 @@ def pseudonym(project: Project, column: str, value: str) -> Pseudonym:
             f"the column {column!r} is not hashed",
             next_step=f"choose among {', '.join(kinds) or 'none: mark one in contract.yaml'}",
         )
-    given: Scalar = value
-    if kinds[column] in (Kind.NUMBER, Kind.INTEGER):
-        try:
-            given = float(value)
-        except ValueError as error:
-            raise UsageError(
-                f"{value!r} is no number, as {column!r} has them", next_step="give a number"
-            ) from error
+    given = _number(column, value) if kinds[column] in (Kind.NUMBER, Kind.INTEGER) else value
     found = project.personal.key().hashed(column, given)
     project.registry.trail.record(Entry(what="personal.pseudonym", object=column))
     return Pseudonym(column=column, hashed=found)
 
 
-def stamp(project: Project) -> str:
-    """The time that is written into the file of a key."""
-    return iso(project.clock())
+def _number(column: str, text: str) -> int | float:
+    """The number that *text* is; a whole one to its last digit."""
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError as error:
+            raise UsageError(
+                f"{text!r} is no number, as {column!r} has them", next_step="give a number"
+            ) from error

@@ -1,4 +1,4 @@
-"""``shipway encryption``: keygen, status, seal, rotate."""
+"""``shipway encryption``: keygen, status, seal, rotate, reveal, pseudonym."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def keygen(
 
     Keep a copy of the file somewhere safe: without it, what is encrypted is lost.
     """
-    from shipway.api.encryption import NewIdentity, stamp
+    from shipway.api.encryption import NewIdentity
     from shipway.api.encryption import keygen as make
 
     if dry_run:
@@ -41,7 +41,7 @@ def keygen(
             next_step="the same command without --dry-run",
         )
     with options.open() as project:
-        made = make(file, home=project.home, now=stamp(project))
+        made = make(project, file)
 
     def show(output: Output) -> None:
         output.line(f"Made a secret key in {made.file}: keep a copy of it somewhere safe")
@@ -53,12 +53,11 @@ def keygen(
 
 @app.command(help_prologue="Example: shipway encryption status")
 def status(*, options: Options = NO_OPTIONS) -> Result:
-    """Tell which versions are encrypted, and for whom."""
+    """Tell which versions, events and labels are encrypted, and for whom."""
     from shipway.api.encryption import status as ask
 
     with options.open() as project:
         found = ask(project)
-
     versions, events = found.versions, found.events
 
     def show(output: Output) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import fcntl
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
 from shipway.domain.progress import SILENT, Progress
-from shipway.durable import replace_file, storing
+from shipway.durable import replace_file, store_error, storing
 from shipway.monitoring.framing import HEADER_BYTES, frame, scan
 from shipway.monitoring.journal import journals
 from shipway.monitoring.labels import appending, label_files
@@ -62,10 +64,11 @@ def event_seals(home: Path) -> EventSeals:
     plain = sealed = 0
     files_for: dict[str, int] = {}
     for one in _files(home):
-        found = _keys(one)
-        plain, sealed = plain + (not found), sealed + bool(found)
-        for recipient in {who for key in found for who in key.recipients}:
-            files_for[recipient] = files_for.get(recipient, 0) + 1
+        with suppress(FileNotFoundError):  # a journal that became a segment meanwhile
+            found = _keys(one)
+            plain, sealed = plain + (not found), sealed + bool(found)
+            for recipient in {who for key in found for who in key.recipients}:
+                files_for[recipient] = files_for.get(recipient, 0) + 1
     return EventSeals(plain=plain, sealed=sealed, files_for=dict(sorted(files_for.items())))
 
 
@@ -86,12 +89,13 @@ def rewrap_events(
     files = list(_files(home))
     with progress.start("Wrapping keys", len(files), "files") as task:
         for one in files:
-            if all(set(key.recipients) == set(sealer.recipients) for key in _keys(one)):
-                unchanged += 1
-            elif dry_run or _rewrap(one, sealer, opener):
-                rewrapped += 1
-            else:
-                still_open += 1
+            with suppress(FileNotFoundError):  # a journal that became a segment meanwhile
+                if all(set(key.recipients) == set(sealer.recipients) for key in _keys(one)):
+                    unchanged += 1
+                elif dry_run or _rewrap(one, sealer, opener):
+                    rewrapped += 1
+                else:
+                    still_open += 1
             task.advance()
     return EventsRewrapped(rewrapped=rewrapped, unchanged=unchanged, open=still_open)
 
@@ -100,23 +104,34 @@ def _keys(one: _File) -> list[KeyFrame]:
     """What the key frames of *one* say; of all but labels there is one, at the beginning."""
     if one.kind == "segments" and one.path.suffix != ".sealed":
         return []
-    with storing(one.path), one.path.open("rb") as file:
+    with _read(one.path) as file:
         return list(key_frames(file.read(-1 if one.kind == "labels" else _BEGINNING_BYTES)))
+
+
+@contextmanager
+def _read(path: Path) -> Iterator[BinaryIO]:
+    """The open file; one that is gone raises FileNotFoundError, all else StoreError."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise store_error(path, error) from error
 
 
 def _rewrap(one: _File, sealer: Sealer, opener: Opener) -> bool:
     """Whether *one* was wrapped anew; a journal that is still written to is left alone."""
-    with storing(one.path):
-        if one.kind == "labels":
-            with appending(one.path.parent):
-                replace_file(one.path, _rewrapped(one, sealer, opener))
-            return True
-        with one.path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+    if one.kind == "labels":
+        with storing(one.path), appending(one.path.parent):
             replace_file(one.path, _rewrapped(one, sealer, opener))
+        return True
+    with _read(one.path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        replace_file(one.path, _rewrapped(one, sealer, opener))
     return True
 
 

@@ -29,7 +29,7 @@ from shipway.registry import kept_signatures
 from shipway.registry.entries import path_problems
 from shipway.registry.kept_signatures import KeptSignatures
 from shipway.registry.oci import hex_of
-from shipway.registry.opened_folder import opened_folder, own
+from shipway.registry.opened_folder import holds_opened, opened_folder, own
 from shipway.registry.ports import BlobStore, SealLog
 from shipway.registry.records import FileEntry, Seal, Version
 from shipway.registry.sealed_copies import SUFFIX, SealedCopies
@@ -123,7 +123,9 @@ class VersionCache:
     def _folders(self) -> Iterator[Path]:
         yield self._folder
         with suppress(ConfigError):  # nothing can have been opened where there is no such folder
-            yield self._opened_in()
+            opened = self._opened_in()
+            if holds_opened(opened):
+                yield opened
 
     def _opened_in(self) -> Path:
         return opened_folder(self._folder.parent, self._keyring.opened_in)

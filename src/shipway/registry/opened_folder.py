@@ -38,13 +38,28 @@ def own(folder: Path) -> None:
     for path in (folder.parent, folder):
         with storing(path):
             private_folder(path)
-            status = path.lstat()
-        closed = not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or not closed:
+        if not _is_own(path):
             raise StoreError(
                 f"{path} is not a folder of this user alone: nothing is opened into it",
                 next_step=f"remove it, or {_SAY}",
             )
+
+
+def holds_opened(folder: Path) -> bool:
+    """Whether this user may have opened anything into *folder*, given by :func:`opened_folder`.
+
+    What somebody else has put in its place, a link to elsewhere say, is not to be touched.
+    """
+    return _is_own(folder.parent) and _is_own(folder)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    closed = not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and closed
 
 
 def _in_memory() -> Path:

@@ -207,30 +207,6 @@ class Registry:
         """The same, whoever signed it: to be signed or shown, and never to be loaded."""
         return self._cache.open_files(version)
 
-    def seal(self, version: Version, *, by: str, now: datetime) -> bool:
-        """Encrypt a *version* that was published plain; whether it had to be.
-
-        Its plain files are unneeded then, unless another version has them plain, and go with the
-        first collection after the grace period. Raises UsageError where nobody is named for whom.
-        """
-        if not self.sealing.recipients:
-            raise UsageError(
-                f"{version.ref}: nobody is named for whom it is to be encrypted",
-                next_step="set encryption.recipients: `shipway encryption keygen FILE` makes a key",
-            )
-        if self._store.seals.list(version.model, version.number):
-            return False
-        opened = self.verified_files(version)
-        self.publish(
-            version.manifest,
-            {path: file.read_bytes() for path, file in opened.items()},
-            by=by,
-            now=now,
-        )
-        self._cache.forget_plain(version)
-        self._index.now()
-        return True
-
     def refresh_index(self) -> None:
         """Make the OCI layout's ``index.json`` list every version now; see :class:`IndexView`."""
         self._index.now()

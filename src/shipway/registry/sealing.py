@@ -15,20 +15,16 @@ from shipway.domain.digests import digest_of
 from shipway.domain.progress import SILENT, Progress
 from shipway.errors import ConflictError, IntegrityError, UsageError
 from shipway.registry.ports import BlobStore, MetadataStore
-from shipway.registry.records import Seal
+from shipway.registry.records import Seal, Version
 from shipway.security.sealing import Keyring, Opener, Place, Sealer
 
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the encrypted files of versions: how many keys were wrapped anew, and how many need not.
-
-    ``files_written`` is always 0: a rotation touches records alone.
-    """
+    """Of the keys of versions' files, how many were wrapped anew, and how many need it not."""
 
     rewrapped: int
     unchanged: int
     recipients: tuple[str, ...]
-    files_written: int = 0
 
 
 class Encrypted(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +46,18 @@ class Sealing:
     def recipients(self) -> tuple[str, ...]:
         """For whom it is sealed; none where it is not."""
         return self._keyring.recipients
+
+    def check_recipients(self) -> None:
+        """Raise :class:`~shipway.errors.UsageError` where nobody is named for whom."""
+        if not self.recipients:
+            raise UsageError(
+                "nobody is named for whom things are to be encrypted",
+                next_step="set encryption.recipients: `shipway encryption keygen FILE` makes a key",
+            )
+
+    def is_sealed(self, version: Version) -> bool:
+        """Whether *version* is encrypted."""
+        return bool(self._store.seals.list(version.model, version.number))
 
     def prepare(
         self,
@@ -96,12 +104,8 @@ class Sealing:
         ones; another rotation goes on. Raises :class:`~shipway.errors.KeyNotHeld` when a version
         cannot be opened here, with those before it done.
         """
-        sealer = self._keyring.sealer()
-        if sealer is None:
-            raise UsageError(
-                "nobody is named for whom things are encrypted",
-                next_step="set encryption.recipients, then rotate again",
-            )
+        self.check_recipients()
+        sealer = Sealer(self.recipients)
         opener = self._keyring.opener()
         named = [
             (model, one)
