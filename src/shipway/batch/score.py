@@ -107,16 +107,15 @@ def score(
     started_s = clock_s()
     source = open_source(input, contract, every_column=keep_inputs)
     before = _signature(input)
-    compiled = CompiledContract(contract)
     request_id = _request_id(input, version)
     told = [request_id, version_digest, contract, keep_inputs, chunk_rows, __version__]
     key = digest_of(msgspec.json.encode([*told, seen is not None]))
     with parts_of(output, key, now_ns=time.time_ns()) as parts:
-        with _ending(parts), progress.start("Predicting", source.rows, "rows") as task:
+        with progress.start("Predicting", source.rows, "rows") as task:
             job = Job(
                 source=source,
                 predictor=predictor,
-                compiled=compiled,
+                compiled=CompiledContract(contract),
                 version=version,
                 request_id=request_id,
                 classes=tuple(classes),
@@ -127,21 +126,13 @@ def score(
                 protection=protection,
                 seen=seen,
             )
-            try:
-                job.run(parts)
-                _check_unchanged(input, before)
-                if job.rows == 0:
-                    raise UnreadableTable(
-                        f"{input} has no rows", next_step="give a table with at least one row"
-                    )
-                job.check_share(job.rows)
-            except ContractViolated:
-                if on_bad != "fail":
-                    _set_aside(parts, output, excel_safe=excel_safe)
-                raise
-            except UnreadableTable:
-                _check_unchanged(input, before)
-                raise
+            with _ending(parts):
+                try:
+                    _answer(job, parts, before)
+                except ContractViolated:
+                    if on_bad != "fail":
+                        _set_aside(parts, output, excel_safe=excel_safe)
+                    raise
         with _replacing(output, parts.folder / "output") as made:
             _write(job, parts, made, output, excel_safe=excel_safe)
             aside = _set_aside(parts, output, excel_safe=excel_safe)
@@ -158,6 +149,20 @@ def score(
         quarantine=str(aside) if job.bad_rows else None,
         warnings=job.warnings,
     )
+
+
+def _answer(job: Job, parts: Parts, before: tuple[int, ...]) -> None:
+    """Make all *parts* of *job*, from the input as it was *before* and no other."""
+    path = job.source.path
+    try:
+        job.run(parts)
+        if job.rows == 0:
+            raise UnreadableTable(f"{path} has no rows", next_step="give a table with a row")
+    except UnreadableTable:
+        _check_unchanged(path, before)  # what somebody changes cannot be read, and that is why
+        raise
+    _check_unchanged(path, before)
+    job.check_share(job.rows)
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from shipway.bootstrap.keys import read_keys_file, with_mounted
 from shipway.bootstrap.memory import Known, Memory, memory_of
 from shipway.bootstrap.predictors import contract_in, files_to_load, served_version
 from shipway.bootstrap.trials import Trials, opponent
-from shipway.contract.schema import Contract
 from shipway.errors import IntegrityError, NotFoundError, StoreUnavailable
-from shipway.inference.personal import Protection, protection_of
+from shipway.inference.personal import protection_of
 from shipway.registry.addresses import IN_FOLDER, Addresses
 from shipway.registry.current import open_current
 from shipway.registry.records import EndpointState, Version
@@ -35,16 +34,16 @@ _REMEMBERED = 0
 class RegistryRouting:
     """A routing source over a registry, with keys added; ``threads`` are for one prediction.
 
-    *memory* is of what a store elsewhere said last. If the store does not answer at the start,
-    that is told instead, once.
+    *personal* is what personal columns are replaced with. *memory* is of what a store elsewhere
+    said last. If the store does not answer at the start, that is told instead, once.
     """
 
     registry: Registry
     trials: Trials
+    personal: PersonalKeys
     extra_keys: tuple[KeyRecord, ...] = ()
     threads: int = 1
     memory: Memory | None = None
-    personal: PersonalKeys | None = None
     _answered: bool = False
     _versions: dict[tuple[str, int], Version] = field(default_factory=dict)
 
@@ -98,12 +97,8 @@ class RegistryRouting:
             served=served,
             model=load_model(served.spec, files, threads=self.threads, limits=self.trials.limits),
             warmed=lambda pace: self.trials.remember(version, pace),
-            protection=self._protection(served.contract),
+            protection=protection_of(served.contract, self.personal),
         )
-
-    def _protection(self, contract: Contract) -> Protection | None:
-        keys = self.personal or PersonalKeys(self.trials.home, NO_KEYRING)
-        return protection_of(contract, keys)
 
     def _live(self, endpoint: EndpointState) -> Version:
         if endpoint.live is None:
@@ -151,8 +146,8 @@ def open_routing(
     return RegistryRouting(
         open_current(home, addresses, trust=trust, keyring=keyring),
         Trials(home, limits, trust=trust, opened_in=keyring.opened_in),
+        PersonalKeys(home, keyring),
         keys,
         threads,
         memory_of(home, addresses),
-        PersonalKeys(home, keyring),
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from shipway.monitoring.rows import INPUT, META, MOMENT, as_text, moment_of
-from shipway.monitoring.segments import add_segment
+from shipway.monitoring.segments import add_segment, segments
 from shipway.security.sealing import Keyring
 
 _CALLER = "batch"
@@ -46,12 +46,15 @@ class Seen:
     time: str | None = None
 
     def keep(self, tables: Iterable[pl.DataFrame], job: str) -> None:
-        """Show *tables* of :func:`seen_of` to monitoring; those of the same *job* once.
+        """Show *tables* of :func:`seen_of` to monitoring, but for those of *job* that it has seen.
 
         Raises :class:`~shipway.errors.StoreError`.
         """
+        known = segments(self.folder)
         for number, table in enumerate(tables):
-            add_segment(self.folder, f"batch-{job}-{number:08d}", table, self.keyring)
+            stem = f"batch-{job}-{number:08d}"
+            if stem not in known:
+                add_segment(self.folder, stem, table, self.keyring)
 
 
 def seen_of(seen: Seen, job: str, answered: Answered, *, at_ns: int) -> pl.DataFrame:

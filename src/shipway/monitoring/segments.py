@@ -155,7 +155,7 @@ def _compact_one(
 def add_segment(folder: Path, stem: str, frame: pl.DataFrame, keyring: Keyring) -> None:
     """Put *frame*, which has rows, into the event folder as the segment *stem*.
 
-    It takes the place of one of the same name and times. Raises StoreError.
+    The caller sees to it that there is none of that name yet. Raises StoreError.
     """
     low, high = frame["event_time"].min(), frame["event_time"].max()
     name = f"{stem}.{_microseconds(low)}.{_microseconds(high)}.parquet"

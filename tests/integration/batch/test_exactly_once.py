@@ -287,3 +287,5 @@ def test_monitoring_sees_each_row_once(ring: Keyring, source: Path, tmp_path: Pa
         assert events["label"].to_list() == scored["prediction"].to_list()
         assert events["input.x"].to_list() == scored["x"].to_list()
         assert set(events["caller"]) == {"batch"}
+        # Nor is a part seen twice under two names, whenever the job is run again.
+        assert len(list((seen.folder / "segments").iterdir())) == CHUNKS
