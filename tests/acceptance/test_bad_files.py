@@ -27,7 +27,7 @@ def as_folder(path: Path) -> None:
 
 BAD_TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (Path.unlink, "there is no file at"),
-    "folder": (as_folder, "is a folder"),
+    "folder": (as_folder, "there is no parquet"),
     "empty": (lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
     "truncated": (cut, "cannot be read"),
     "garbage": (lambda path: path.write_bytes(b"\x00\x01\x02" * 99), "does not hold parquet"),

@@ -112,14 +112,14 @@ PERSONAL = (
     Guard(
         "a quarantine has no personal value",
         "batch/job.py",
-        "set_aside(protected(raw, self.protection), self.rows, faults)",
-        "set_aside(raw, self.rows, faults)",
+        "protected(chunk.raw(places), self.protection)",
+        "chunk.raw(places)",
     ),
     Guard(
         "what is scored has no personal value",
         "batch/job.py",
-        "        frame = protected(frame, self.protection)\n",
-        "",
+        "frame, rows = protected(ready.frame, self.protection), ready.rows",
+        "frame, rows = ready.frame, ready.rows",
     ),
     Guard(
         "a violation does not show the value",

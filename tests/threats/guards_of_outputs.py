@@ -163,8 +163,8 @@ FORMULAS = (
     Guard(
         "what was set aside",
         "batch/quarantine.py",
-        "safe_cells(table) if excel_safe else table",
-        "table",
+        "safe_cells(whole) if excel_safe else whole",
+        "whole",
     ),
     Guard("tabs before a formula", "batch/cells.py", 'r"^[=+\\-@\\t\\r]"', 'r"^[=+\\-@]"'),
 )

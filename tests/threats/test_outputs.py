@@ -250,8 +250,8 @@ def test_csv_and_formula_injection() -> None:
     """
     frame = pl.DataFrame({text: [text, "plain"] for text in FORMULAS})
     aside = io.BytesIO()
-    bad = set_aside(frame, 1, {0: [FORMULAS[0]], 1: ["-"]})
-    write_quarantine([bad], aside, excel_safe=True)
+    bad = set_aside(frame, [1, 2], {0: [FORMULAS[0]], 1: ["-"]})
+    write_quarantine([bad], bad.columns, aside, excel_safe=True)
     safe = safe_cells(frame)
     written = csv.reader(io.StringIO(aside.getvalue().decode(), newline=""))
     cells = [*safe.columns, *(cell for row in (*safe.rows(), *written) for cell in row)]

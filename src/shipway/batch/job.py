@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import polars as pl
 
-from shipway.batch import cells
+from shipway.batch.chunks import Chunk, Faults, ahead
 from shipway.batch.parts import BAD, ROWS, SEEN, Part, Parts
 from shipway.batch.protecting import protected, protected_dtype
 from shipway.batch.quarantine import MOST_TOLD, problems_of, set_aside
 from shipway.batch.source import Source
 from shipway.contract.compiled import CompiledContract, FrameReport
-from shipway.contract.schema import Role
 from shipway.contract.violations import LIMIT
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
@@ -26,10 +26,7 @@ from shipway.inference.personal import Protection
 from shipway.monitoring.scored import Answered, Seen, seen_of
 from shipway.runtimes.port import Columns
 
-Faults = dict[int, list[str]]
-"""What is wrong with each bad row of a chunk, by its place in the chunk, in order."""
-
-_OWN_COLUMNS = frozenset({"row", "score", "prediction", "model_version", "prediction_id"})
+_OWN_COLUMNS = frozenset({"row", "file", "score", "prediction", "model_version", "prediction_id"})
 
 
 class Scorer(Protocol):
@@ -37,6 +34,25 @@ class Scorer(Protocol):
 
     def predict_columns(self, columns: Columns) -> Decided:
         """Scores and labels of encoded columns."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A chunk of *read* rows after its check: the good ones as they came and as the model has them.
+
+    ``rows`` are their numbers in the input, ``aside`` the bad ones with their reasons, ``file`` and
+    ``name`` those of the file.
+    """
+
+    frame: pl.DataFrame
+    rows: pl.Series
+    encoded: Columns
+    aside: pl.DataFrame | None
+    file: int
+    name: str
+    read: int
+    warnings: dict[str, int]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,10 +65,9 @@ class Job:
     version: str
     request_id: str
     classes: tuple[Scalar, ...]
-    keep_inputs: bool
     chunk_rows: int
     max_bad_share: float
-    progress: Callable[[int], object]
+    progress: Callable[[int], object] = lambda _: None
     protection: Protection | None = None
     seen: Seen | None = None
     rows: int = 0
@@ -73,8 +88,9 @@ class Job:
             new: protected_dtype(old, self.source.schema[old], self.protection)
             for old, new in self._kept().items()
         }
+        file: dict[str, pl.DataType] = {"file": pl.String()} if self.source.several else {}
         return pl.Schema(
-            {"row": pl.Int64(), **kept, "prediction": label}
+            {"row": pl.Int64(), **file, **kept, "prediction": label}
             | dict.fromkeys(self._score_names(), pl.Float64())
             | {"model_version": pl.String(), "prediction_id": pl.String()}
         )
@@ -82,17 +98,35 @@ class Job:
     def run(self, parts: Parts) -> None:
         """Make every part that is not there yet, in order; bad rows leave for the quarantine.
 
-        Raises :class:`~shipway.errors.ContractViolated` as soon as it is sure that more rows are
-        bad than may be.
+        While the model predicts one chunk, the next is read and checked, and what was made of the
+        last is written, each in a thread of its own. Raises
+        :class:`~shipway.errors.ContractViolated` as soon as it is sure that more rows are bad than
+        may be.
         """
-        number = 0
+        number = file = in_file = 0
         while (part := parts.known(number)) is not None:
             self._take(part)
+            in_file = part.rows + (in_file if part.source == file else 0)
+            file = part.source
             number += 1
-        for raw in self.source.chunks(self.chunk_rows, skip=self.rows):
-            part = parts.known(number)
-            self._take(self._make(parts, number, raw) if part is None else part)
-            number += 1
+        chunks = self.source.chunks(self.chunk_rows, file=file, skip=in_file)
+        with ThreadPoolExecutor(1, thread_name_prefix="shipway-parts") as writer:
+            kept: Future[Part] | None = None
+            for ready in ahead(self.prepared(chunks, first_row=self.rows)):
+                known = parts.known(number)
+                tables = {} if known else self.predicted(ready, parts.begun_at_ns)
+                if kept is not None:
+                    self._take(kept.result())
+                kept = writer.submit(_keep, parts, number, ready, tables, known)
+                number += 1
+            if kept is not None:
+                self._take(kept.result())
+
+    def prepared(self, chunks: Iterator[Chunk], *, first_row: int) -> Iterator[Ready]:
+        """*chunks*, whose first row has the number *first_row*, checked and made ready to ask."""
+        for chunk in chunks:
+            yield self._ready(chunk, first_row)
+            first_row += chunk.frame.height
 
     def check_share(self, total: int) -> None:
         """Raise ContractViolated if more of *total* rows are bad than may be."""
@@ -116,33 +150,37 @@ class Job:
             self.check_share(self.source.rows or self.rows)
         self.progress(part.rows)
 
-    def _make(self, parts: Parts, number: int, raw: pl.DataFrame) -> Part:
-        frame, faults, warnings = self._checked(raw)
-        rows = pl.Series("row", np.arange(self.rows, self.rows + raw.height))
-        tables: dict[str, pl.DataFrame] = {}
+    def _ready(self, chunk: Chunk, first_row: int) -> Ready:
+        faults, warnings = self._checked(chunk)
+        frame = chunk.frame
+        rows = pl.Series("row", np.arange(first_row, first_row + frame.height))
+        aside = None
         if faults:
-            tables[BAD] = set_aside(protected(raw, self.protection), self.rows, faults)
-            good = _all_but(faults, raw.height)
-            frame, rows = frame.filter(good), rows.filter(pl.Series(good))
-        if frame.height:
-            tables |= self._predicted(frame, rows, parts.begun_at_ns)
-        return parts.keep(
-            number,
-            tables,
-            rows=raw.height,
-            bad_rows=len(faults),
+            places = list(faults)
+            found = protected(chunk.raw(places), self.protection)
+            aside = set_aside(found, [first_row + place for place in places], faults)
+            if self.source.several:
+                aside.insert_column(1, pl.lit(self._name(chunk)).alias("file"))
+            good = pl.Series(_all_but(faults, frame.height))
+            frame, rows = frame.filter(good), rows.filter(good)
+        return Ready(
+            frame=frame,
+            rows=rows,
+            encoded=self.compiled.encode_checked(frame) if frame.height else {},
+            aside=aside,
+            file=chunk.file,
+            name=self._name(chunk),
+            read=chunk.frame.height,
             warnings=warnings,
-            problems=problems_of(self.rows, faults),
+            problems=problems_of(first_row, faults),
         )
+
+    def _name(self, chunk: Chunk) -> str:
+        return self.source.files[chunk.file].name
 
     def _kept(self) -> dict[str, str]:
         """The columns of the input that go into the output, and what they are called there."""
-        ids = {column.name for column in self.compiled.contract.having(Role.ID)}
-        return {
-            name: f"input_{name}" if _is_taken(name) else name
-            for name in self.source.schema
-            if self.keep_inputs or name in ids
-        }
+        return {name: f"input_{name}" if _is_taken(name) else name for name in self.source.schema}
 
     def _score_names(self) -> list[str]:
         if self.task is Task.REGRESSION:
@@ -151,22 +189,19 @@ class Job:
             return ["score"]
         return [f"probability_{text_of(value)}" for value in self.classes]
 
-    def _checked(self, raw: pl.DataFrame) -> tuple[pl.DataFrame, Faults, dict[str, int]]:
-        """The chunk with its types, what is wrong with its bad rows, and its soft faults."""
-        frame, faults = raw, Faults()
+    def _checked(self, chunk: Chunk) -> tuple[Faults, dict[str, int]]:
+        """What is wrong with the bad rows of *chunk*, and its soft faults."""
+        faults = dict(chunk.faults)
         warnings: dict[str, int] = {}
-        if self.source.is_text:
-            frame = cells.typed(raw, self.source.schema)
-            faults = cells.unreadable_cells(raw, frame, self.compiled.contract)
-        readable = _all_but(faults, raw.height)
-        rest = frame.filter(readable) if faults else frame
+        readable = _all_but(faults, chunk.frame.height)
+        rest = chunk.frame.filter(readable) if faults else chunk.frame
         if rest.height:
             report = self.compiled.check_frame(rest)
             warnings = dict(report.warnings)
             places = np.flatnonzero(readable)
             for row, reasons in self._reasons(rest, report).items():
                 faults[int(places[row])] = reasons
-        return frame, dict(sorted(faults.items())), warnings
+        return dict(sorted(faults.items())), warnings
 
     def _reasons(self, frame: pl.DataFrame, report: FrameReport) -> Faults:
         """Why each refused row is. A report tells only its first faults, so ask in parts."""
@@ -187,16 +222,24 @@ class Job:
                 found[int(places[start + row])] = reasons
         return found
 
-    def _predicted(
-        self, frame: pl.DataFrame, rows: pl.Series, begun_at_ns: int
-    ) -> dict[str, pl.DataFrame]:
-        """The answers to *frame*, and what monitoring is to see of them."""
-        decided = self.predictor.predict_columns(self.compiled.encode(frame))
-        frame = protected(frame, self.protection)
+    def predicted(self, ready: Ready, begun_at_ns: int) -> dict[str, pl.DataFrame]:
+        """The answers to *ready*, what is set aside, and what monitoring is to see of them."""
+        tables = {} if ready.aside is None else {BAD: ready.aside}
+        if not ready.frame.height:
+            return tables
+        decided = self.predictor.predict_columns(ready.encoded)
+        frame, rows = protected(ready.frame, self.protection), ready.rows
         scores = decided.scores.reshape(frame.height, -1)
+        nothing = pl.Series([None] * frame.height)
+        kept = self._kept().items()
         columns = {
             "row": rows,
-            **{new: frame[old] for old, new in self._kept().items()},
+            **(
+                {"file": pl.repeat(ready.name, frame.height, eager=True)}
+                if self.source.several
+                else {}
+            ),
+            **{new: frame[old] if old in frame.columns else nothing for old, new in kept},
             "prediction": pl.Series(decided.labels.tolist()),
             **{name: scores[:, index] for index, name in enumerate(self._score_names())},
         }
@@ -204,7 +247,7 @@ class Job:
             model_version=pl.lit(self.version),
             prediction_id=pl.format("{}:{}", pl.lit(self.request_id), pl.col("row")),
         )
-        tables = {ROWS: made.cast(self.schema())}
+        tables[ROWS] = made.cast(self.schema())
         if self.seen is not None:
             wanted = [one.name for one in self.compiled.contract.request_columns]
             inputs = frame.select(name for name in wanted if name in frame.columns)
@@ -218,6 +261,20 @@ class Job:
             )
             tables[SEEN] = seen_of(self.seen, self.request_id, answered, at_ns=begun_at_ns)
         return tables
+
+
+def _keep(
+    parts: Parts, number: int, ready: Ready, tables: Mapping[str, pl.DataFrame], known: Part | None
+) -> Part:
+    return known or parts.keep(
+        number,
+        tables,
+        rows=ready.read,
+        bad_rows=0 if ready.aside is None else ready.aside.height,
+        warnings=ready.warnings,
+        problems=ready.problems,
+        source=ready.file,
+    )
 
 
 def _is_taken(name: str) -> bool:

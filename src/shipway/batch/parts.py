@@ -31,7 +31,8 @@ _ATTEMPTS = 20
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What was made of one chunk: ``files`` are its tables by kind, with their digests.
 
-    ``problems`` are the first faults of its bad rows, and ``warnings`` counts soft ones by code.
+    ``source`` counts the input's files from 0, and says of which one it is. ``problems`` are the
+    first faults of its bad rows, and ``warnings`` counts soft ones by code.
     """
 
     rows: int
@@ -39,6 +40,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     warnings: dict[str, int]
     problems: tuple[Problem, ...]
     files: dict[str, str]
+    source: int = 0
 
 
 class _Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,7 @@ class Parts:
         bad_rows: int,
         warnings: dict[str, int],
         problems: tuple[Problem, ...],
+        source: int,
     ) -> Part:
         """Keep *tables*, by kind, as part *number*; it survives a power cut once this returns.
 
@@ -89,15 +92,28 @@ class Parts:
                 replace_file(self._path(number, kind), content.getvalue())
                 files[kind] = digest_of(content.getvalue())
             part = Part(
-                rows=rows, bad_rows=bad_rows, warnings=warnings, problems=problems, files=files
+                rows=rows,
+                bad_rows=bad_rows,
+                warnings=warnings,
+                problems=problems,
+                files=files,
+                source=source,
             )
             replace_file(self._path(number, "json"), msgspec.json.encode(part))
         return part
 
     def tables(self, kind: str) -> Iterator[pl.DataFrame]:
         """The tables of *kind*, in the order of the parts."""
-        for path in sorted(self.folder.glob(f"*.{kind}")):
-            yield pl.read_parquet(path)
+        return map(pl.read_parquet, self.paths(kind))
+
+    def columns(self, kind: str) -> list[str]:
+        """The names that any table of *kind* has, in the order in which they turn up."""
+        schemas = map(pl.read_parquet_schema, self.paths(kind))
+        return list(dict.fromkeys(name for schema in schemas for name in schema))
+
+    def paths(self, kind: str) -> list[Path]:
+        """The files of *kind*, in the order of the parts."""
+        return sorted(self.folder.glob(f"*.{kind}"))
 
     def discard(self) -> None:
         """Throw them away: the job is done, or never will be."""
@@ -107,6 +123,11 @@ class Parts:
         return self.folder / f"{number:08d}.{kind}"
 
 
+def folder_of_parts(output: Path) -> Path:
+    """Where the parts of *output* lie until it is there."""
+    return output.with_name(f".{output.name}.parts")
+
+
 @contextmanager
 def parts_of(output: Path, key: str, *, now_ns: int) -> Iterator[Parts]:
     """The parts of the job *key* that makes *output*, for this run alone.
@@ -114,7 +135,7 @@ def parts_of(output: Path, key: str, *, now_ns: int) -> Iterator[Parts]:
     Raises :class:`~shipway.errors.ConflictError` while another run makes the same output, and
     :class:`~shipway.errors.StoreError` where nothing can be written.
     """
-    folder = output.with_name(f".{output.name}.parts")
+    folder = folder_of_parts(output)
     lock = _lock(folder, output)
     try:
         with storing(folder):
@@ -167,6 +188,8 @@ def _begun(folder: Path) -> _Begun | None:
 
 def _clear(folder: Path) -> None:
     for path in folder.iterdir():
-        if path.name != "lock":
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
             path.unlink(missing_ok=True)
     sync_folder(folder)

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 import polars as pl
 
 from shipway.batch.cells import safe_cells
+from shipway.batch.chunks import Faults
 from shipway.errors import Problem
 
 MOST_TOLD = 20
+_OWN_COLUMNS = ("row", "reasons", "file")
 
 
-def set_aside(chunk: pl.DataFrame, first_row: int, faults: dict[int, list[str]]) -> pl.DataFrame:
-    """The rows of *chunk* that *faults* has reasons for, with these; it begins at *first_row*."""
-    places = list(faults)
-    found = chunk[places]
+def set_aside(found: pl.DataFrame, numbers: Sequence[int], reasons: Faults) -> pl.DataFrame:
+    """The rows *found*, whose *numbers* and *reasons* (in the same order) are put before them."""
     added = [
-        pl.Series("row", [first_row + place for place in places], dtype=pl.Int64),
-        pl.Series("reasons", ["; ".join(faults[place]) for place in places], dtype=pl.String),
+        pl.Series("row", numbers, dtype=pl.Int64),
+        pl.Series("reasons", ["; ".join(told) for told in reasons.values()], dtype=pl.String),
     ]
     kept = [
-        column.alias(f"input_{column.name}") if column.name in ("row", "reasons") else column
+        column.alias(f"input_{column.name}") if column.name in _OWN_COLUMNS else column
         for column in found.get_columns()
         if not (column.dtype.is_nested() or column.dtype == pl.Binary)
     ]
     return pl.DataFrame([*added, *kept])
 
 
-def problems_of(first_row: int, faults: dict[int, list[str]]) -> tuple[Problem, ...]:
+def problems_of(first_row: int, faults: Faults) -> tuple[Problem, ...]:
     """The first twenty bad rows, each with its reasons."""
     return tuple(
         Problem("contract.violated", "; ".join(faults[place]), where=f"row {first_row + place}")
@@ -37,11 +37,20 @@ def problems_of(first_row: int, faults: dict[int, list[str]]) -> tuple[Problem, 
     )
 
 
-def write_quarantine(tables: Iterable[pl.DataFrame], file: IO[bytes], *, excel_safe: bool) -> int:
-    """Write *tables* of :func:`set_aside` under each other; how many rows they have."""
+def write_quarantine(
+    tables: Iterable[pl.DataFrame], names: Sequence[str], file: IO[bytes], *, excel_safe: bool
+) -> int:
+    """Write *tables* of :func:`set_aside` under each other; how many rows they have.
+
+    *names* are the columns that any of them has, in order: what one lacks stays empty there.
+    """
     rows = 0
     for table in tables:
-        shown = safe_cells(table) if excel_safe else table
+        absent = [
+            pl.lit(None, pl.String).alias(name) for name in names if name not in table.columns
+        ]
+        whole = table.with_columns(absent).select(names)
+        shown = safe_cells(whole) if excel_safe else whole
         shown.write_csv(file, include_header=rows == 0)
         rows += table.height
     return rows

@@ -89,10 +89,12 @@ def predictor_of(
     version: Version,
     *,
     sink: EventSink | None = None,
+    threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> Predictor:
     """A predictor of *version*, every file of it verified on the way.
 
+    One prediction may use so many *threads*.
     Raises :class:`~shipway.errors.IntegrityError` for a changed file and
     :class:`~shipway.errors.ModelError` for one that does not load.
     """
@@ -104,7 +106,7 @@ def predictor_of(
         number=version.number,
         digest=version.digest,
     )
-    return predictor_from(served, files, sink=sink, limits=limits)
+    return predictor_from(served, files, sink=sink, threads=threads, limits=limits)
 
 
 def served_version(
@@ -139,10 +141,11 @@ def predictor_from(
     files: Mapping[str, Path],
     *,
     sink: EventSink | None = None,
+    threads: int = 1,
     limits: ProcessLimits = DEFAULT_LIMITS,
 ) -> Predictor:
     """A predictor of *served*, its model loaded from verified *files*."""
-    model = load_model(served.spec, files, limits=limits)
+    model = load_model(served.spec, files, threads=threads, limits=limits)
     try:
         return Predictor(served, model, sink or NoEvents(), clock_ns=time.time_ns)
     except BaseException:

@@ -106,8 +106,8 @@ def test_a_full_disk_anywhere(
     assert results(folder) == expected
     assert not (folder / ".out.parquet.parts").exists()
     answered = pl.read_parquet(folder / "out.parquet").height
-    # The part that was under way is made again, and no other.
-    assert answered <= sum(first) + sum(second) <= answered + 1_000
+    # The part that was being written and the one that was predicted meanwhile are made again.
+    assert answered <= sum(first) + sum(second) <= answered + 2_000
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -93,7 +94,11 @@ def test_other_separators_and_marks_are_understood(tmp_path: Path, separator: st
         ("a.csv", b"PK\x03\x04rest", "zip archive"),
         ("a.csv", b"\x1f\x8brest", "gzip"),
         ("a.csv", b"\xff\xfea\0", "UTF-16"),
-        ("a.json", b'[{"a": 1}]', "JSON"),
+        ("a.json", b'[{"a": 1}]', "JSON, one list"),
+        ("a.jsonl", b'{"a": 1}\n{"a": tru', "cannot be read"),
+        ("a.arrow", b"a,b\n1,2\n", "does not hold arrow"),
+        ("a.arrow", b"ARROW1 cut off", "cannot be read"),
+        ("a.arrow", b"\xff\xff\xff\xffrest", "a stream of Arrow messages"),
         ("a.parquet", b"a,b\n1,2\n", "does not hold parquet"),
         ("a.parquet", b"PAR1 cut off", "cannot be read"),
         ("a.pkl", b"\x80\x05rest", "pickle"),
@@ -117,13 +122,73 @@ def test_a_truncated_parquet_is_refused(tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_is_told_with_its_neighbours(tmp_path: Path) -> None:
     """With the tables that lie beside the wrong name."""
     _write(tmp_path, "train.csv", "a\n1\n")
     with pytest.raises(UnreadableTable, match=r"no file(.|\n)*train\.csv"):
         read_table(tmp_path / "trian.csv")
-    with pytest.raises(UnreadableTable, match="is a folder"):
+
+
+def test_every_format_gives_the_same_table(tmp_path: Path) -> None:
+    """Parquet, Arrow and JSON lines hold the same values, times among them."""
+    frame = pl.DataFrame(
+        {
+            "a": [1, None, 3],
+            "b": ["x", "NA", None],
+            "day": ["2013-01-01", None, "2013-01-03"],
+            "zip": ["01", "02", "03"],
+        }
+    )
+    typed = frame.with_columns(pl.col("day").str.to_date())
+    typed.write_parquet(tmp_path / "t.parquet")
+    typed.write_ipc(tmp_path / "t.arrow")
+    frame.write_ndjson(tmp_path / "t.jsonl")
+    tables = [read_table(tmp_path / f"t.{ending}") for ending in ("parquet", "arrow", "jsonl")]
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
+    kinds = {"day": Kind.STRING}
+    assert read_table(tmp_path / "t.jsonl", kinds=kinds)["day"].to_list() == frame["day"].to_list()
+
+
+def test_a_folder_and_a_pattern_are_one_table(tmp_path: Path) -> None:
+    """In the order of the names; numbers become what holds them all, columns may change places."""
+    _write(tmp_path, "b.csv", "x,a\nu,2.5\n")
+    _write(tmp_path, "c.jsonl", '{"a": 3, "x": "v"}\n')
+    pl.DataFrame({"a": [1], "x": ["t"]}).write_parquet(tmp_path / "a.parquet")
+    assert read_table(tmp_path).rows() == [(1.0, "t"), (2.5, "u"), (3.0, "v")]
+    assert read_table(tmp_path / "[bc].*").rows() == [("u", 2.5), ("v", 3.0)]
+    facts = describe_table(tmp_path)
+    assert (facts.rows, facts.columns) == (3, 2)
+    assert facts.digest == digest_table(tmp_path)
+    (tmp_path / "b.csv").rename(tmp_path / "d.csv")
+    assert digest_table(tmp_path) != facts.digest
+
+
+def test_files_with_other_columns_are_told(tmp_path: Path) -> None:
+    """Every file that differs from the first, with what it lacks and what it has."""
+    _write(tmp_path, "a.csv", "x,y\n1,2\n")
+    _write(tmp_path, "b.csv", "x,z\n1,2\n")
+    _write(tmp_path, "c.csv", "x\n1\n")
+    with pytest.raises(UnreadableTable, match="2 of the 3 files") as caught:
         read_table(tmp_path)
+    assert [problem.message for problem in caught.value.problems] == [
+        "lacks y and has z",
+        "lacks y",
+    ]
+
+
+def test_types_that_do_not_go_together_are_told(tmp_path: Path) -> None:
+    """A number here and a word there is no column; a column without any value goes with all."""
+    _write(tmp_path, "a.csv", "x,y,z,t\n1,2,,2013-01-01\n")
+    _write(tmp_path, "b.csv", "x,y,z,t\none,2.5,3,today\n")
+    with pytest.raises(UnreadableTable, match="do not go together") as caught:
+        read_table(tmp_path)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "column x: Int64 in a.csv, String in b.csv [data.unreadable]",
+        "column t: Date in a.csv, String in b.csv [data.unreadable]",
+    ]
+    _write(tmp_path, "b.csv", "x,y,z,t\n4,2.5,3,\n")
+    assert read_table(tmp_path).rows() == [(1, 2.0, None, date(2013, 1, 1)), (4, 2.5, 3, None)]
 
 
 def test_damage_found_late_is_told_within_reading(tmp_path: Path) -> None:

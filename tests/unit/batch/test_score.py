@@ -316,7 +316,7 @@ def test_wrong_arguments(tmp_path: Path, linear: Scorer, contract: Contract) -> 
     source = write(table(5), tmp_path / "in.csv")
     with pytest.raises(UnreadableTable, match="there is no file"):
         run(tmp_path / "no.csv", tmp_path / "out.csv", linear, contract)
-    with pytest.raises(UsageError, match="neither parquet nor CSV"):
+    with pytest.raises(UsageError, match="neither of parquet, arrow, csv, jsonl, nor a folder"):
         run(source, tmp_path / "out.xlsx", linear, contract)
     with pytest.raises(UsageError, match="written over"):
         run(source, source, linear, contract)
