@@ -23,7 +23,7 @@ from shipway.cli import failures
 from shipway.cli.index import COMMANDS, GROUPS, Command
 from shipway.cli.main import build_app
 from shipway.config.schema import REPEATED, SECTIONS, reference, section_meaning
-from shipway.contract.violations import MEANINGS, OUT_OF_RANGE, UNSEEN
+from shipway.contract.violations import MEANINGS, NULL, OUT_OF_RANGE, PATTERN, UNSEEN
 from shipway.domain.metrics import METRICS, Metric
 from shipway.serving.statuses import STATUS
 
@@ -131,19 +131,25 @@ def contract_codes() -> str:
     """The codes of broken promises about data."""
     introduction = (
         "What can be wrong with a row or a table, the same in `shipway contract validate`, in the"
-        " server's answers and in the quarantine of `shipway score`. A hard rule refuses the row."
-        " A soft one lets it through and counts it, unless `contract.yaml` says `reject` for the"
-        " column."
+        " server's answers and in the quarantine of `shipway score`. What happens to the row is"
+        " for `contract.yaml` to say where more than one policy is told here; the first of them"
+        " holds where it says nothing. [How](../howto/contract.md)."
     )
-    soft = {OUT_OF_RANGE, UNSEEN}
+    named = ("warn", "reject", "quarantine", "impute")
+    policies = {
+        NULL: ("reject", "quarantine", "impute"),
+        OUT_OF_RANGE: (*named, "clip"),
+        UNSEEN: named,
+        PATTERN: named,
+    }
     cells = (
-        (f"`{code}`", rule, meaning, "soft" if code in soft else "hard")
+        (f"`{code}`", rule, meaning, ", ".join(policies.get(code, ("reject",))))
         for code, (rule, meaning) in MEANINGS.items()
     )
     return _page(
         [
             _title("Codes of the contract", introduction),
-            _table(("Code", "Rule", "Meaning", "Weight"), cells),
+            _table(("Code", "Rule", "Meaning", "Policies"), cells),
         ]
     )
 

@@ -51,6 +51,7 @@ class Ready:
     file: int
     name: str
     read: int
+    expected: int
     warnings: dict[str, int]
     problems: tuple[Problem, ...]
 
@@ -72,6 +73,7 @@ class Job:
     seen: Seen | None = None
     rows: int = 0
     bad_rows: int = 0
+    expected: int = 0
     problems: tuple[Problem, ...] = ()
     warnings: dict[str, int] = field(default_factory=dict)
 
@@ -130,9 +132,10 @@ class Job:
 
     def check_share(self, total: int) -> None:
         """Raise ContractViolated if more of *total* rows are bad than may be."""
-        if self.bad_rows > self.max_bad_share * total:
+        rejected = self.bad_rows - self.expected
+        if rejected > self.max_bad_share * total:
             raise ContractViolated(
-                f"{self.bad_rows} of the first {self.rows} rows of {self.source.path.name} break "
+                f"{rejected} of the first {self.rows} rows of {self.source.path.name} break "
                 f"the contract, and at most {int(self.max_bad_share * total)} of {total} may; "
                 "no predictions were written",
                 next_step="mend these rows, or allow a larger share of bad ones",
@@ -143,6 +146,7 @@ class Job:
         """Count what was made of one chunk, by this run or by one before."""
         self.rows += part.rows
         self.bad_rows += part.bad_rows
+        self.expected += part.expected
         self.problems = (*self.problems, *part.problems)[:MOST_TOLD]
         for code, count in part.warnings.items():
             self.warnings[code] = self.warnings.get(code, 0) + count
@@ -151,7 +155,7 @@ class Job:
         self.progress(part.rows)
 
     def _ready(self, chunk: Chunk, first_row: int) -> Ready:
-        faults, warnings = self._checked(chunk)
+        faults, expected, warnings = self._checked(chunk)
         frame = chunk.frame
         rows = pl.Series("row", np.arange(first_row, first_row + frame.height))
         aside = None
@@ -171,6 +175,7 @@ class Job:
             file=chunk.file,
             name=self._name(chunk),
             read=chunk.frame.height,
+            expected=expected,
             warnings=warnings,
             problems=problems_of(first_row, faults),
         )
@@ -189,19 +194,21 @@ class Job:
             return ["score"]
         return [f"probability_{text_of(value)}" for value in self.classes]
 
-    def _checked(self, chunk: Chunk) -> tuple[Faults, dict[str, int]]:
-        """What is wrong with the bad rows of *chunk*, and its soft faults."""
+    def _checked(self, chunk: Chunk) -> tuple[Faults, int, dict[str, int]]:
+        """What is wrong with the bad rows of *chunk*, how many are expected, its soft faults."""
         faults = dict(chunk.faults)
+        expected = 0
         warnings: dict[str, int] = {}
         readable = _all_but(faults, chunk.frame.height)
         rest = chunk.frame.filter(readable) if faults else chunk.frame
         if rest.height:
             report = self.compiled.check_frame(rest)
             warnings = dict(report.warnings)
+            expected = int(np.count_nonzero(report.expected))
             places = np.flatnonzero(readable)
             for row, reasons in self._reasons(rest, report).items():
                 faults[int(places[row])] = reasons
-        return dict(sorted(faults.items())), warnings
+        return dict(sorted(faults.items())), expected, warnings
 
     def _reasons(self, frame: pl.DataFrame, report: FrameReport) -> Faults:
         """Why each refused row is. A report tells only its first faults, so ask in parts."""
@@ -271,6 +278,7 @@ def _keep(
         tables,
         rows=ready.read,
         bad_rows=0 if ready.aside is None else ready.aside.height,
+        expected=ready.expected,
         warnings=ready.warnings,
         problems=ready.problems,
         source=ready.file,

@@ -31,12 +31,14 @@ _ATTEMPTS = 20
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What was made of one chunk: ``files`` are its tables by kind, with their digests.
 
-    ``source`` counts the input's files from 0, and says of which one it is. ``problems`` are the
-    first faults of its bad rows, and ``warnings`` counts soft ones by code.
+    ``expected`` of its bad rows broke rules of quarantine alone. ``source`` counts the input's
+    files from 0, and says of which one it is. ``problems`` are the first faults of its bad rows,
+    and ``warnings`` counts soft ones by code.
     """
 
     rows: int
     bad_rows: int
+    expected: int
     warnings: dict[str, int]
     problems: tuple[Problem, ...]
     files: dict[str, str]
@@ -76,6 +78,7 @@ class Parts:
         *,
         rows: int,
         bad_rows: int,
+        expected: int,
         warnings: dict[str, int],
         problems: tuple[Problem, ...],
         source: int,
@@ -94,6 +97,7 @@ class Parts:
             part = Part(
                 rows=rows,
                 bad_rows=bad_rows,
+                expected=expected,
                 warnings=warnings,
                 problems=problems,
                 files=files,

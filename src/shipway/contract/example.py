@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Any
 
-from shipway.contract.schema import Column, Contract, Policy, Role
+from shipway.contract.patterns import regex_of
+from shipway.contract.schema import Column, Contract, Role
 from shipway.contract.values import INT64_HIGH, INT64_LOW
 from shipway.domain.events import Scalar
 from shipway.domain.model import Kind
@@ -17,6 +20,7 @@ _MADE_UP: dict[Kind, Scalar] = {
     Kind.DATE: "2013-04-01",
     Kind.TIMESTAMP: "2013-04-01T12:00:00Z",
 }
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _TYPES = {
     Kind.NUMBER: "number",
     Kind.INTEGER: "integer",
@@ -64,18 +68,45 @@ def row_schema(contract: Contract) -> dict[str, Any]:
 
 def _schema(column: Column) -> dict[str, Any]:
     name = _TYPES[column.kind]
-    schema: dict[str, Any] = {"type": [name, "null"] if column.nullable else name}
+    optional = column.nullable or not column.missing.refuses
+    schema: dict[str, Any] = {"type": [name, "null"] if optional else name}
     if column.kind in (Kind.DATE, Kind.TIMESTAMP):
         schema["format"] = "date" if column.kind is Kind.DATE else "date-time"
     if column.kind is Kind.INTEGER:
         schema |= {"minimum": INT64_LOW, "maximum": INT64_HIGH}
-    if column.out_of_range is Policy.REJECT:
-        bounds = {"minimum": column.minimum, "maximum": column.maximum}
-        schema |= {name: bound for name, bound in bounds.items() if bound is not None}
-    if column.unseen is Policy.REJECT and column.categories and column.kind is Kind.STRING:
-        schema["enum"] = [*column.categories, *([None] if column.nullable else [])]
+    if column.out_of_range.refuses and column.kind in (Kind.NUMBER, Kind.INTEGER):
+        schema |= _range(column)
+    if column.unseen.refuses and (known := _known(column)) is not None:
+        schema["enum"] = [*known, *([None] if optional else [])]
+    if column.mismatched.refuses and column.pattern and column.kind is Kind.STRING:
+        schema["pattern"] = regex_of(column.pattern)
     if column.description:
         schema["description"] = column.description
     if column.example is not None:
         schema["examples"] = [column.example]
     return schema
+
+
+def _range(column: Column) -> dict[str, float]:
+    low, high = column.minimum, column.maximum
+    if column.kind is Kind.NUMBER:
+        return {k: v for k, v in (("minimum", low), ("maximum", high)) if v is not None}
+    least = INT64_LOW if low is None else max(math.ceil(low), INT64_LOW)
+    most = INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH)
+    return {"minimum": least, "maximum": most}
+
+
+def _known(column: Column) -> list[Scalar] | None:
+    """The values that the categories of *column* name; None where it has none."""
+    names = column.categories
+    if names is None:
+        return None
+    match column.kind:
+        case Kind.STRING:
+            return list(names)
+        case Kind.INTEGER:
+            return [int(name) for name in names if _WHOLE.fullmatch(name)]
+        case Kind.BOOLEAN:
+            return [name == "true" for name in names if name in ("true", "false")]
+        case _:
+            return None

@@ -12,24 +12,33 @@ import polars as pl
 from numpy.typing import NDArray
 
 from shipway.contract import violations
+from shipway.contract.patterns import regex_of
 from shipway.contract.readers import TIMES, ColumnReader
-from shipway.contract.schema import Contract, Role
+from shipway.contract.schema import Contract, Policy, Role
 from shipway.contract.values import INT64_HIGH, INT64_LOW, parse_date, parse_timestamp
 from shipway.contract.violations import LIMIT, Violation, value_violation, violated
 from shipway.domain.model import Kind
 from shipway.errors import ContractViolated
 
+_DTYPES: dict[Kind, pl.DataType] = {
+    Kind.NUMBER: pl.Float64(),
+    Kind.INTEGER: pl.Int64(),
+    Kind.BOOLEAN: pl.Boolean(),
+    Kind.STRING: pl.String(),
+    Kind.DATE: pl.Int64(),
+    Kind.TIMESTAMP: pl.Int64(),
+}
 _TEXTS = (pl.String, pl.Categorical, pl.Enum)
 _DAY_US = 86_400_000_000
 
 
 class RuleCount(msgspec.Struct, frozen=True):
-    """How many rows broke one rule of one column, and whether that refuses them."""
+    """How many rows broke one rule of one column, and what happens to them."""
 
     column: str
     code: str
     rows: int
-    rejects: bool
+    policy: Policy
 
 
 class FrameReport(msgspec.Struct, frozen=True):
@@ -37,8 +46,9 @@ class FrameReport(msgspec.Struct, frozen=True):
 
     ``violations`` are the first 100 of ``total`` rejecting faults and ``soft`` the first 100 that
     only count; ``counts`` has every broken rule with its rows, ``warnings`` the soft ones by code.
-    ``refused`` is True for each row that a request would have been refused for. ``notes`` name
-    the columns that the contract does not know: a table may have more than a request.
+    ``refused`` is True for each row that a request would have been refused for, ``expected`` for
+    those of them that only rules with the policy ``quarantine`` refuse. ``notes`` name the columns
+    that the contract does not know: a table may have more than a request.
     """
 
     rows: int
@@ -48,6 +58,7 @@ class FrameReport(msgspec.Struct, frozen=True):
     warnings: dict[str, int]
     counts: tuple[RuleCount, ...]
     refused: NDArray[np.bool_]
+    expected: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
 
     @property
@@ -63,7 +74,7 @@ class FrameReport(msgspec.Struct, frozen=True):
 class _Rule(msgspec.Struct):
     reader: ColumnReader
     code: str
-    rejects: bool
+    policy: Policy
     broken: pl.Expr
     rows: int = 0
 
@@ -93,9 +104,11 @@ class FrameChecker:
             for rule, rows in zip(rules, prepared.select(sums).row(0), strict=True):
                 rule.rows = int(rows or 0)
         broken = [rule for rule in rules if rule.rows]
-        hard = [rule for rule in broken if rule.rejects]
-        soft = [rule for rule in broken if not rule.rejects]
+        hard = [rule for rule in broken if rule.policy.refuses]
+        soft = [rule for rule in broken if not rule.policy.refuses]
         whole = [*self._column_faults(frame)]
+        refused = _refused(prepared, hard, frame.height, everything=bool(whole))
+        worse = [rule for rule in hard if rule.policy is Policy.REJECT]
         warnings: dict[str, int] = {}
         for rule in soft:
             warnings[rule.code] = warnings.get(rule.code, 0) + rule.rows
@@ -105,14 +118,20 @@ class FrameChecker:
             total=len(whole) + sum(rule.rows for rule in hard),
             soft=_first(frame, prepared, soft),
             warnings=warnings,
-            counts=tuple(RuleCount(r.reader.name, r.code, r.rows, r.rejects) for r in broken),
-            refused=_refused(prepared, hard, frame.height, everything=bool(whole)),
+            counts=tuple(RuleCount(r.reader.name, r.code, r.rows, r.policy) for r in broken),
+            refused=refused,
+            expected=refused & ~_refused(prepared, worse, frame.height, everything=bool(whole)),
             notes=self._notes(frame),
         )
 
     def encode(self, frame: pl.DataFrame) -> dict[str, NDArray[Any]]:
         """The features of a *frame* without faults as the model takes them."""
         prepared = _prepared(frame, self._features)
+        mended = [
+            _mended(reader, prepared) for reader in _suspects(self._features, prepared)
+            if reader.mends
+        ]  # fmt: skip
+        prepared = prepared.with_columns(mended)
         return {reader.name: _encoded(prepared[reader.name], reader) for reader in self._features}
 
     def _column_faults(self, frame: pl.DataFrame) -> Iterable[Violation]:
@@ -223,8 +242,9 @@ def _rules(reader: ColumnReader, prepared: pl.DataFrame) -> list[_Rule]:
     if reader.kind in TIMES:
         missing &= pl.col(_fault_of(reader.name)) == 0
     typed, value = _typed(reader, dtype, missing)
-    rules = [] if reader.nullable else [_Rule(reader, violations.NULL, True, missing)]
-    rules += [_Rule(reader, code, True, broken) for code, broken in typed]
+    absent = _Rule(reader, violations.NULL, reader.column.missing, missing)
+    rules = [] if reader.nullable else [absent]
+    rules += [_Rule(reader, code, Policy.REJECT, broken) for code, broken in typed]
     if value is None:
         return rules
     faulty = [broken for _, broken in typed]
@@ -233,12 +253,34 @@ def _rules(reader: ColumnReader, prepared: pl.DataFrame) -> list[_Rule]:
         outside = judged & ~value.is_between(
             _literal(reader, reader.low), _literal(reader, reader.high)
         )
-        rules.append(_Rule(reader, violations.OUT_OF_RANGE, reader.range_rejects, outside))
+        rules.append(_Rule(reader, violations.OUT_OF_RANGE, reader.column.out_of_range, outside))
     if reader.known is not None:
         known = pl.lit(pl.Series(sorted(reader.known), dtype=pl.String)).implode()
         unseen = judged & ~value.cast(pl.String).is_in(known)
-        rules.append(_Rule(reader, violations.UNSEEN, reader.unseen_rejects, unseen))
+        rules.append(_Rule(reader, violations.UNSEEN, reader.column.unseen, unseen))
+    if reader.shaped:
+        mismatched = judged & ~value.str.contains(regex_of(reader.column.pattern))
+        rules.append(_Rule(reader, violations.PATTERN, reader.column.mismatched, mismatched))
     return rules
+
+
+def _mended(reader: ColumnReader, prepared: pl.DataFrame) -> pl.Expr:
+    """The column of *reader* with what its rules impute or clip."""
+    dtype = _DTYPES[reader.kind]
+    value = pl.col(reader.name).cast(dtype, strict=False)
+    imputed, clipped = [], []
+    for rule in _rules(reader, prepared):
+        if rule.policy is Policy.IMPUTE:
+            imputed.append(rule.broken)
+        elif rule.policy is Policy.CLIP:
+            clipped.append(rule.broken)
+    if clipped:
+        bounds = _literal(reader, reader.low), _literal(reader, reader.high)
+        value = pl.when(pl.any_horizontal(clipped)).then(value.clip(*bounds)).otherwise(value)
+    if imputed:
+        fill = pl.lit(reader.fill, dtype=dtype)
+        value = pl.when(pl.any_horizontal(imputed)).then(fill).otherwise(value)
+    return value.alias(reader.name)
 
 
 def _literal(reader: ColumnReader, bound: float) -> pl.Expr:
@@ -316,6 +358,7 @@ def _refused(
     if everything or not hard:
         return np.full(rows, everything, dtype=np.bool_)
     mask = prepared.select(pl.any_horizontal(rule.broken for rule in hard)).to_series()
+    mask = mask.fill_null(value=False)
     refused: NDArray[np.bool_] = mask.to_numpy()
     return refused
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from shipway.contract.bins import MAX_DISCRETE, make_bins
 from shipway.contract.dataframes import to_polars
+from shipway.contract.patterns import inferred
 from shipway.contract.schema import Column, Contract, Role
 from shipway.contract.values import parse_timestamp
 from shipway.domain.events import Scalar
@@ -33,6 +34,9 @@ MAX_CATEGORIES: Final = 1_000
 
 MIN_REPEATS: Final = 2.0
 """Nor has one whose values stand fewer times than this in the table, on average."""
+
+MIN_TEXTS: Final = 20
+"""A pattern is read from no fewer different texts."""
 
 MAX_CLASSES: Final = 1_000
 SLACK: Final = 0.1
@@ -188,6 +192,8 @@ class _Draft:
             minimum=minimum,
             maximum=maximum,
             categories=known,
+            pattern=self._pattern(kind),
+            fill=self._fill(kind) if self.role is Role.FEATURE else None,
             bins=make_bins(values, kind, categories=classes) if counted and self.repeats else None,
             example=self._example(kind),
         )
@@ -294,10 +300,34 @@ class _Draft:
         ordered = tally.sort(["times", "text"], descending=[True, False])
         return tuple(ordered["text"].to_list())
 
-    def _example(self, kind: Kind) -> Scalar:
+    def _pattern(self, kind: Kind) -> str:
+        """What the texts look like; told of ids, and of texts too many to be listed."""
+        if kind is not Kind.STRING or (self.role is not Role.ID and self.repeats):
+            return ""
+        distinct = self.series.drop_nulls().cast(pl.String).unique()
+        return inferred(distinct.to_list()) if len(distinct) >= MIN_TEXTS else ""
+
+    def _fill(self, kind: Kind) -> Scalar:
+        """The middle of the numbers, or what is there most often."""
+        present = self._present()
+        if present.is_empty() or kind in (Kind.DATE, Kind.TIMESTAMP):
+            return None
+        if kind is Kind.NUMBER:
+            return float(present.cast(pl.Float64).quantile(0.5, "lower") or 0.0)
+        if kind is Kind.INTEGER:
+            return int(present.sort()[(len(present) - 1) // 2])
+        if not self.repeats:
+            return None
+        tally = present.cast(pl.String).alias("text").value_counts(name="times")
+        most: str = tally.sort(["times", "text"], descending=[True, False])["text"][0]
+        return most == "true" if kind is Kind.BOOLEAN else most
+
+    def _present(self) -> pl.Series:
         present = self.series.drop_nulls()
-        if present.dtype.is_float():
-            present = present.filter(present.is_finite())
+        return present.filter(present.is_finite()) if present.dtype.is_float() else present
+
+    def _example(self, kind: Kind) -> Scalar:
+        present = self._present()
         if present.is_empty():
             return None
         value: Any = present[len(present) // 2]

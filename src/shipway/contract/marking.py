@@ -64,4 +64,6 @@ def marked(contract: Contract, marks: Mapping[str, Personal]) -> Contract:
 
 def _marked(column: Column, how: Personal) -> Column:
     bins = None if isinstance(column.bins, CategoricalBins) else column.bins
-    return msgspec.structs.replace(column, personal=how, example=None, categories=None, bins=bins)
+    return msgspec.structs.replace(
+        column, personal=how, example=None, categories=None, pattern="", fill=None, bins=bins
+    )

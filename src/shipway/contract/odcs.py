@@ -86,7 +86,12 @@ def _property(column: Column) -> dict[str, Any]:
     if column.description:
         entry["description"] = column.description
     bounds = {"minimum": column.minimum, "maximum": column.maximum}
-    options = {name: _short(bound) for name, bound in bounds.items() if bound is not None}
+    options: dict[str, Any] = {
+        name: _short(bound) for name, bound in bounds.items() if bound is not None
+    }
+    ranged = bool(options)
+    if column.pattern:
+        options["pattern"] = column.pattern
     if options:
         entry["logicalTypeOptions"] = options
     if column.example is not None:
@@ -98,22 +103,33 @@ def _property(column: Column) -> dict[str, Any]:
                 "metric": "invalidValues",
                 "arguments": {"validValues": _Flow(column.categories)},
                 "mustBe": 0,
-                "severity": "error" if column.unseen is Policy.REJECT else "warning",
+                "severity": "error" if column.unseen.refuses else "warning",
             }
         ]
-    custom: dict[str, Any] = {"role": column.role.value}
-    if column.null_rate:
-        custom["nullRate"] = column.null_rate
-    if options or column.out_of_range is not Policy.WARN:
-        custom["outOfRange"] = column.out_of_range.value
-    if column.categories is not None or column.unseen is not Policy.WARN:
-        custom["unseenCategories"] = column.unseen.value
-    if column.bins is not None:
-        custom["bins"] = _bins_entry(column.bins)
-    if column.personal is not None:
-        custom["personal"] = column.personal.value
-    entry["customProperties"] = _custom(custom)
+    entry["customProperties"] = _custom(_own_of(column, ranged=ranged))
     return entry
+
+
+def _own_of(column: Column, *, ranged: bool) -> dict[str, Any]:
+    """What the standard has no word for; a policy is told where there is a rule that it is of."""
+    told: dict[str, Any] = {
+        "role": column.role.value,
+        "nullRate": column.null_rate or None,
+        "missingValues": _policy(column.missing, Policy.REJECT, there=False),
+        "outOfRange": _policy(column.out_of_range, Policy.WARN, there=ranged),
+        "unseenCategories": _policy(
+            column.unseen, Policy.WARN, there=column.categories is not None
+        ),
+        "patternMismatch": _policy(column.mismatched, Policy.WARN, there=bool(column.pattern)),
+        "trainingValue": column.fill,
+        "bins": None if column.bins is None else _bins_entry(column.bins),
+        "personal": None if column.personal is None else column.personal.value,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _policy(policy: Policy, default: Policy, *, there: bool) -> str | None:
+    return policy.value if there or policy is not default else None
 
 
 def _bins_entry(bins: Bins) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from shipway.contract.nodes import (
     plain_value,
     text_of_node,
 )
+from shipway.contract.patterns import regex_of
+from shipway.contract.readers import fault_of_fill, holds_no_whole_number
 from shipway.contract.schema import (
     Bins,
     CategoricalBins,
@@ -27,6 +29,7 @@ from shipway.contract.schema import (
 )
 from shipway.domain.events import Scalar
 from shipway.domain.model import Kind
+from shipway.errors import UsageError
 
 _OBJECT = (
     "id", "name", "logicalType", "physicalName", "physicalType", "description", "businessName",
@@ -44,14 +47,18 @@ _OPTIONS = {
     Kind.NUMBER: ("minimum", "maximum", "format"),
     Kind.INTEGER: ("minimum", "maximum", "format"),
     Kind.BOOLEAN: (),
-    Kind.STRING: ("format",),
+    Kind.STRING: ("format", "pattern"),
     Kind.DATE: ("format",),
     Kind.TIMESTAMP: ("format", "timezone", "defaultTimezone"),
 }
-_OWN = ("role", "nullRate", "outOfRange", "unseenCategories", "bins", "personal")
+_OWN = (
+    "role", "nullRate", "missingValues", "outOfRange", "unseenCategories", "patternMismatch",
+    "trainingValue", "bins", "personal",
+)  # fmt: skip
 _PERSONAL = tuple(how.value for how in Personal)
 _NEVER_PERSONAL = (Role.TARGET, Role.TIME, Role.WEIGHT)
-_POLICIES = tuple(policy.value for policy in Policy)
+_OF_MISSING = (Policy.REJECT, Policy.QUARANTINE, Policy.IMPUTE)
+_OF_NAMES = tuple(policy for policy in Policy if policy is not Policy.CLIP)
 
 
 def own_properties(owner: Fields, own: tuple[str, ...]) -> Fields:
@@ -109,7 +116,7 @@ def _column(node: yaml.Node, mistakes: Mistakes) -> Column:
     kind = Kind(fields.choice("logicalType", tuple(k.value for k in Kind), Kind.STRING.value))
     custom = own_properties(fields, _OWN)
     custom.require("role")
-    minimum, maximum = _range(fields, kind)
+    minimum, maximum, pattern = _rules(fields, kind)
     null_rate = custom.number("nullRate") or 0.0
     if not 0.0 <= null_rate <= 1.0:
         custom.add("nullRate", f"'nullRate' of column {name} must lie between 0 and 1")
@@ -118,19 +125,60 @@ def _column(node: yaml.Node, mistakes: Mistakes) -> Column:
         kind=kind,
         role=Role(custom.choice("role", tuple(r.value for r in Role), Role.FEATURE.value)),
         nullable=not fields.boolean("required"),
+        missing=_policy(custom, "missingValues", _OF_MISSING, Policy.REJECT),
         null_rate=null_rate,
         minimum=minimum,
         maximum=maximum,
-        out_of_range=Policy(custom.choice("outOfRange", _POLICIES, Policy.WARN.value)),
+        out_of_range=_policy(custom, "outOfRange", tuple(Policy), Policy.WARN),
         categories=_categories(fields, kind),
-        unseen=Policy(custom.choice("unseenCategories", _POLICIES, Policy.WARN.value)),
+        unseen=_policy(custom, "unseenCategories", _OF_NAMES, Policy.WARN),
+        pattern=pattern,
+        mismatched=_policy(custom, "patternMismatch", _OF_NAMES, Policy.WARN),
+        fill=_fill(custom, kind),
         bins=_bins(custom),
         example=_example(fields, kind),
         description=fields.text("description"),
         personal=_personal(custom),
     )
     _check_personal(column, custom)
+    _check_policies(column, custom)
     return column
+
+
+def _policy(custom: Fields, name: str, allowed: tuple[Policy, ...], default: Policy) -> Policy:
+    return Policy(custom.choice(name, tuple(one.value for one in allowed), default.value))
+
+
+def _fill(custom: Fields, kind: Kind) -> Scalar:
+    node = custom.nodes.get("trainingValue")
+    if node is None:
+        return None
+    if kind in (Kind.STRING, Kind.DATE, Kind.TIMESTAMP):
+        return text_of_node(node, f"'trainingValue' of {custom.what}", custom.mistakes)
+    value: Scalar = plain_value(node)
+    return value
+
+
+def _check_policies(column: Column, custom: Fields) -> None:
+    """What is imputed must be there, and keep the promise itself; so must what is clipped to."""
+    name = column.name
+    named = {
+        "missingValues": column.missing,
+        "outOfRange": column.out_of_range,
+        "unseenCategories": column.unseen,
+        "patternMismatch": column.mismatched,
+    }
+    imputing = [rule for rule, policy in named.items() if policy is Policy.IMPUTE]
+    if imputing and column.fill is None:
+        custom.add(
+            imputing[0],
+            f"column {name} has no 'trainingValue' that could be imputed",
+            "add one, or infer the contract anew",
+        )
+    if column.fill is not None and (fault := fault_of_fill(column)):
+        custom.add("trainingValue", f"'trainingValue' of column {name}: {fault}")
+    if column.out_of_range is Policy.CLIP and holds_no_whole_number(column):
+        custom.add("outOfRange", f"no whole number lies in the range of column {name}")
 
 
 def _personal(custom: Fields) -> Personal | None:
@@ -150,6 +198,7 @@ def _check_personal(column: Column, custom: Fields) -> None:
         "examples": column.example is not None,
         "validValues in quality": column.categories is not None,
         "categories in bins": isinstance(column.bins, CategoricalBins),
+        "trainingValue": column.fill is not None,
     }
     for what, there in lists.items():
         if there:
@@ -160,10 +209,11 @@ def _check_personal(column: Column, custom: Fields) -> None:
             )
 
 
-def _range(fields: Fields, kind: Kind) -> tuple[float | None, float | None]:
+def _rules(fields: Fields, kind: Kind) -> tuple[float | None, float | None, str]:
+    """The least and the greatest value, and the pattern."""
     options = fields.fields("logicalTypeOptions", f"'logicalTypeOptions' of {fields.what}")
     if options is None:
-        return None, None
+        return None, None, ""
     for name in options.nodes:
         if name not in _OPTIONS[kind]:
             enforced = ", ".join(_OPTIONS[kind]) or "none"
@@ -173,11 +223,22 @@ def _range(fields: Fields, kind: Kind) -> tuple[float | None, float | None]:
                 f"for {kind.value}: {enforced}",
             )
     if kind not in (Kind.NUMBER, Kind.INTEGER):
-        return None, None
+        return None, None, _pattern(options) if kind is Kind.STRING else ""
     minimum, maximum = options.number("minimum"), options.number("maximum")
     if minimum is not None and maximum is not None and minimum > maximum:
         options.add("minimum", f"'minimum' of {fields.what} is greater than its 'maximum'")
-    return minimum, maximum
+    return minimum, maximum, ""
+
+
+def _pattern(options: Fields) -> str:
+    pattern = options.text("pattern")
+    if pattern:
+        try:
+            regex_of(pattern)
+        except UsageError as error:
+            options.add("pattern", error.message, error.next_step)
+            return ""
+    return pattern
 
 
 def _categories(fields: Fields, kind: Kind) -> tuple[str, ...] | None:

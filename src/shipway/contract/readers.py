@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipway.contract import violations
+from shipway.contract.patterns import matcher
 from shipway.contract.schema import Column, Policy
 from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW, READERS, is_missing, plain
 from shipway.contract.violations import LIMIT, Violation, value_violation
@@ -29,13 +30,12 @@ TIMES: Final = (Kind.DATE, Kind.TIMESTAMP)
 
 
 class Reading(msgspec.Struct, gc=False):
-    """A column as read: its array unless a fault was found, the faults, and how many soft ones."""
+    """A column as read: its array unless a fault was found, the faults, and soft ones by code."""
 
     array: NDArray[Any] | None
     found: list[Violation]
     total: int = 0
-    out_of_range: int = 0
-    unseen: int = 0
+    soft: dict[str, int] = {}
 
 
 class ColumnReader:
@@ -55,9 +55,13 @@ class ColumnReader:
             column.nullable and column.kind in (Kind.INTEGER, Kind.BOOLEAN)
         )
         self.low, self.high = _bounds(column)
-        self.range_rejects = column.out_of_range is Policy.REJECT
-        self.unseen_rejects = column.unseen is Policy.REJECT
+        self.range_acts = column.out_of_range is not Policy.WARN
+        self.unseen_acts = column.unseen is not Policy.WARN
+        self.shaped = column.kind is Kind.STRING and bool(column.pattern)
+        self._matches = matcher(column.pattern).fullmatch if self.shaped else None
         self._read = READERS[column.kind]
+        self.mends = Policy.IMPUTE in column.policies or Policy.CLIP in column.policies
+        self.fill = None if column.fill is None else self._read(column.fill)[0]
 
     def read(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
         """*values* (JSON scalars, or an array of one dimension) as the array of the model."""
@@ -97,24 +101,24 @@ class ColumnReader:
         outside = 0
         if self.column.minimum is not None or self.column.maximum is not None:
             outside = int(np.count_nonzero((array < self.low) | (array > self.high)))
-        if outside and self.range_rejects:
+        if outside and self.range_acts:
             return None
-        return Reading(array, [], out_of_range=outside)
+        return Reading(array, [], soft={violations.OUT_OF_RANGE: outside} if outside else {})
 
     def _booleans(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
         return Reading(np.array(values, dtype=np.float64 if self.as_float else np.bool_), [])
 
     def _texts(self, values: Sequence[Any] | NDArray[Any], types: set[type]) -> Reading | None:
-        if type(None) in types and not self.nullable:
+        if self.shaped or (type(None) in types and not self.nullable):
             return None
         unseen = 0
         if self.known is not None:
             strange = set(values) - self.known
             strange.discard(None)
-            if strange and self.unseen_rejects:
+            if strange and self.unseen_acts:
                 return None
             unseen = sum(value in strange for value in values) if strange else 0
-        return Reading(object_array(values), [], unseen=unseen)
+        return Reading(object_array(values), [], soft={violations.UNSEEN: unseen} if unseen else {})
 
     def _each(self, values: Sequence[Any] | NDArray[Any]) -> Reading:
         reading = Reading(None, [])
@@ -127,22 +131,40 @@ class ColumnReader:
 
     def _value(self, row: int, value: Any, reading: Reading) -> Any:
         if is_missing(value):
-            if not self.nullable:
-                self._fault(violations.NULL, row, value, reading)
-            return None
+            if self.nullable:
+                return None
+            told = [(violations.NULL, self.column.missing)]
+            return self._done(told, row, value, None, reading)
         read, code = self._read(value)
         if code:
-            self._fault(code, row, value, reading)
-            return None
-        if self.ranged and not self.low <= read <= self.high:  # type: ignore[operator]
-            reading.out_of_range += not self.range_rejects
-            if self.range_rejects:
-                self._fault(violations.OUT_OF_RANGE, row, value, reading)
+            return self._done([(code, Policy.REJECT)], row, value, None, reading)
+        broken = self._broken(read)
+        return self._done(broken, row, value, read, reading) if broken else read
+
+    def _broken(self, read: Any) -> list[tuple[str, Policy]]:
+        """The rules that a value of the right kind breaks, and what is to happen."""
+        broken: list[tuple[str, Policy]] = []
+        if self.ranged and not self.low <= read <= self.high:
+            broken.append((violations.OUT_OF_RANGE, self.column.out_of_range))
         if self.known is not None and text_of(read) not in self.known:
-            reading.unseen += not self.unseen_rejects
-            if self.unseen_rejects:
-                self._fault(violations.UNSEEN, row, value, reading)
-        return read
+            broken.append((violations.UNSEEN, self.column.unseen))
+        if self._matches is not None and self._matches(read) is None:
+            broken.append((violations.PATTERN, self.column.mismatched))
+        return broken
+
+    def _done(
+        self, broken: list[tuple[str, Policy]], row: int, value: object, read: Any, reading: Reading
+    ) -> Any:
+        """What stands for *value*, which breaks these rules; its faults and counts are kept."""
+        for code, policy in broken:
+            if policy.refuses:
+                self._fault(code, row, value, reading)
+            else:
+                reading.soft[code] = reading.soft.get(code, 0) + 1
+        policies = [policy for _, policy in broken]
+        if Policy.IMPUTE in policies:
+            return self.fill
+        return min(max(read, self.low), self.high) if Policy.CLIP in policies else read
 
     def _fault(self, code: str, row: int, value: object, reading: Reading) -> None:
         reading.total += 1
@@ -169,6 +191,30 @@ def _bounds(column: Column) -> tuple[float, float]:
     most = INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH)
     # A range beyond 64 bits holds no value at all; turned about, it still fits into 64 bits.
     return (least, most) if least <= INT64_HIGH and most >= INT64_LOW else (INT64_HIGH, INT64_LOW)
+
+
+def holds_no_whole_number(column: Column) -> bool:
+    """Whether the range of a column of whole numbers has none of 64 bits in it."""
+    low, high = _bounds(column)
+    return column.kind is Kind.INTEGER and low > high
+
+
+def fault_of_fill(column: Column) -> str:
+    """What is wrong with the value that *column* imputes by its own rules; "" if nothing.
+
+    What would only be warned of in a request refuses it: the model is to see it often.
+    """
+    strict = msgspec.structs.replace(
+        column,
+        fill=None,
+        personal=None,
+        missing=Policy.REJECT,
+        out_of_range=Policy.REJECT,
+        unseen=Policy.REJECT,
+        mismatched=Policy.REJECT,
+    )
+    found = ColumnReader(strict).read([column.fill]).found
+    return found[0].message if found else ""
 
 
 def object_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:

@@ -86,18 +86,22 @@ class RequestChecker:
         texts: list[ColumnReader] = []
         others: list[ColumnReader] = []
         for reader in self._features:
-            if reader.kind is Kind.STRING:
+            if reader.kind is Kind.STRING and not reader.shaped:
                 texts.append(reader)
-            elif reader.known is not None or reader.kind not in (Kind.NUMBER, Kind.INTEGER):
+            elif (
+                reader.shaped
+                or reader.known is not None
+                or reader.kind not in (Kind.NUMBER, Kind.INTEGER)
+            ):
                 others.append(reader)
             else:
                 (floats if reader.as_float else integers).append(reader)
         self._floats = tuple(
-            (r.name, r.low, r.high, r.nullable, r.kind is Kind.INTEGER, r.range_rejects)
+            (r.name, r.low, r.high, r.nullable, r.kind is Kind.INTEGER, r.range_acts)
             for r in floats
         )
-        self._integers = tuple((r.name, r.low, r.high, r.range_rejects) for r in integers)
-        self._texts = tuple((r.name, r.known, r.nullable, r.unseen_rejects) for r in texts)
+        self._integers = tuple((r.name, r.low, r.high, r.range_acts) for r in integers)
+        self._texts = tuple((r.name, r.known, r.nullable, r.unseen_acts) for r in texts)
         self._others = tuple(others)
         planned = [reader.name for reader in (*floats, *integers, *texts, *others)]
         # itemgetter of one index gives the item itself, so a contract of one column has its own.
@@ -146,7 +150,7 @@ class RequestChecker:
     ) -> list[Any] | None:
         block: list[float] = []
         append = block.append
-        for name, low, high, nullable, whole, rejects in self._floats:
+        for name, low, high, nullable, whole, acts in self._floats:
             values = columns[name]
             if values.__class__ is not list or len(values) != rows:
                 return None
@@ -158,7 +162,7 @@ class RequestChecker:
                             return None
                     elif value != value and nullable:  # noqa: PLR0124 - NaN is not itself
                         value = np.nan  # noqa: PLW2901 - its one bit pattern
-                    elif rejects or not _only_out_of_range(value, low, high, whole):
+                    elif acts or not _only_out_of_range(value, low, high, whole):
                         return None
                     else:
                         soft[violations.OUT_OF_RANGE] = soft.get(violations.OUT_OF_RANGE, 0) + 1
@@ -174,7 +178,7 @@ class RequestChecker:
     ) -> list[Any] | None:
         block: list[int] = []
         append = block.append
-        for name, low, high, rejects in self._integers:
+        for name, low, high, acts in self._integers:
             values = columns[name]
             if values.__class__ is not list or len(values) != rows:
                 return None
@@ -185,7 +189,7 @@ class RequestChecker:
                 elif kind is not int:
                     return None
                 if not low <= value <= high:
-                    if rejects or not INT64_LOW <= value <= INT64_HIGH:
+                    if acts or not INT64_LOW <= value <= INT64_HIGH:
                         return None
                     soft[violations.OUT_OF_RANGE] = soft.get(violations.OUT_OF_RANGE, 0) + 1
                 append(value)
@@ -196,14 +200,14 @@ class RequestChecker:
         self, columns: Mapping[str, Values], rows: int, soft: dict[str, int], parts: list[Any]
     ) -> list[Any] | None:
         block: list[Scalar] = []
-        for name, known, nullable, rejects in self._texts:
+        for name, known, nullable, acts in self._texts:
             values = columns[name]
             if values.__class__ is not list or len(values) != rows:
                 return None
             for value in values:
                 if value.__class__ is str:
                     if known is not None and value not in known:
-                        if rejects:
+                        if acts:
                             return None
                         soft[violations.UNSEEN] = soft.get(violations.UNSEEN, 0) + 1
                 elif value is not None or not nullable:
@@ -222,7 +226,7 @@ class RequestChecker:
             reading = reader.read(values)
             if reading.total:
                 return None
-            _count_soft(soft, reading.out_of_range, reading.unseen)
+            _count_soft(soft, reading.soft)
             parts.append(reading.array)
         return parts
 
@@ -245,7 +249,7 @@ class RequestChecker:
             reading = reader.read(values)
             if reading.total:
                 return False
-            _count_soft(soft, reading.out_of_range, reading.unseen)
+            _count_soft(soft, reading.soft)
             context[reader.name] = values
         return len(columns) == len(self._names) + len(context)
 
@@ -274,7 +278,7 @@ class RequestChecker:
             reading = reader.read(values)
             total += reading.total
             found += reading.found
-            _count_soft(soft, reading.out_of_range, reading.unseen)
+            _count_soft(soft, reading.soft)
             if reading.array is not None and reader.column.role is Role.FEATURE:
                 arrays[reader.name] = reading.array
             elif reading.array is not None:
@@ -307,11 +311,9 @@ def _only_out_of_range(value: float, low: float, high: float, whole: bool) -> bo
     return -FLOAT_HIGH <= value <= FLOAT_HIGH and not low <= float(value) <= high
 
 
-def _count_soft(soft: dict[str, int], out_of_range: int, unseen: int) -> None:
-    if out_of_range:
-        soft[violations.OUT_OF_RANGE] = soft.get(violations.OUT_OF_RANGE, 0) + out_of_range
-    if unseen:
-        soft[violations.UNSEEN] = soft.get(violations.UNSEEN, 0) + unseen
+def _count_soft(soft: dict[str, int], found: Mapping[str, int]) -> None:
+    for code, count in found.items():
+        soft[code] = soft.get(code, 0) + count
 
 
 def _row_count(columns: Mapping[str, Values]) -> int:

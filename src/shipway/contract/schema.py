@@ -28,10 +28,24 @@ class Role(StrEnum):
 
 
 class Policy(StrEnum):
-    """What happens to a row that breaks a soft rule: refused, or answered and counted."""
+    """What happens to a value that breaks a rule.
+
+    ``reject`` and ``quarantine`` refuse its row. A table that is scored goes on without it, up to
+    a share of rejected rows; those in quarantine are expected, and not counted in that.
+    ``impute`` puts the value of the training data in its place, ``clip`` the nearest bound, and
+    ``warn`` nothing; how often they do is counted by rule.
+    """
 
     REJECT = "reject"
+    QUARANTINE = "quarantine"
+    IMPUTE = "impute"
+    CLIP = "clip"
     WARN = "warn"
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the model never sees the row."""
+        return self in (Policy.REJECT, Policy.QUARANTINE)
 
 
 class Personal(StrEnum):
@@ -69,26 +83,43 @@ Bins = NumericBins | CategoricalBins
 class Column(msgspec.Struct, frozen=True, kw_only=True):
     """The promise about one column.
 
-    ``nullable`` false refuses missing values. ``minimum`` and ``maximum`` bound numbers and
-    ``categories`` lists the strings (or booleans, integers as text) that training saw; what
-    happens outside of them is ``out_of_range`` and ``unseen``. ``example`` is a real value. Of a
-    ``personal`` column the model sees the values, and nothing that is written has them.
+    ``nullable`` false lets no value be missing. ``minimum`` and ``maximum`` bound numbers,
+    ``categories`` lists the strings (or booleans, integers as text) that training saw, and
+    ``pattern`` is what every text looks like. What happens to what breaks these is ``missing``,
+    ``out_of_range``, ``unseen`` and ``mismatched``; ``fill`` is the value of the training data that
+    is imputed. ``example`` is a real value. Of a ``personal`` column the model sees the values, and
+    nothing that is written has them.
     """
 
     name: str
     kind: Kind
     role: Role = Role.FEATURE
     nullable: bool = False
+    missing: Policy = Policy.REJECT
     null_rate: float = 0.0
     minimum: float | None = None
     maximum: float | None = None
     out_of_range: Policy = Policy.WARN
     categories: tuple[str, ...] | None = None
     unseen: Policy = Policy.WARN
+    pattern: str = ""
+    mismatched: Policy = Policy.WARN
+    fill: Scalar = None
     bins: Bins | None = None
     example: Scalar = None
     description: str = ""
     personal: Personal | None = None
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """What happens to what breaks its rules, for those that it has."""
+        rules = (
+            (not self.nullable, self.missing),
+            (not self.minimum is self.maximum is None, self.out_of_range),
+            (self.categories is not None, self.unseen),
+            (bool(self.pattern), self.mismatched),
+        )
+        return tuple(policy for there, policy in rules if there)
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):

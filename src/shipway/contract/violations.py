@@ -30,6 +30,7 @@ TOO_LARGE: Final = "contract.too-large"
 BAD_TIME: Final = "contract.bad-time"
 OUT_OF_RANGE: Final = "contract.out-of-range"
 UNSEEN: Final = "contract.unseen-category"
+PATTERN: Final = "contract.pattern"
 
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -44,6 +45,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         BAD_TIME: ("time", "a date or a time is none, or not written as RFC 3339 has it"),
         OUT_OF_RANGE: ("range", "a number lies outside of minimum and maximum"),
         UNSEEN: ("categories", "a value is none of those that training saw"),
+        PATTERN: ("pattern", "a text does not look as the column's texts do"),
     }
 )
 """The rule that each code belongs to, and what it says; the reference page is made from it."""
@@ -103,6 +105,8 @@ def _wording(column: Column, code: str, text: str) -> tuple[str, str]:
     if code == UNSEEN:
         seen = len(column.categories or ())
         return "categories", f"{text} is none of the {seen} values seen in training"
+    if code == PATTERN:
+        return "pattern", f"{text} does not look like {column.pattern}"
     wanted = _WANTED[column.kind]
     wordings = {
         NULL: ("nullable", f"the value is missing; {column.name} is never empty"),

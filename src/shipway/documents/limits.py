@@ -78,8 +78,7 @@ def _ranges(contract: Contract) -> Iterator[str]:
     refused = [
         c
         for c in contract.features
-        if (c in bounded and c.out_of_range is Policy.REJECT)
-        or (c in listed and c.unseen is Policy.REJECT)
+        if (c in bounded and c.out_of_range.refuses) or (c in listed and c.unseen.refuses)
     ]
     yield (
         f"The contract has a range for {plural(len(bounded), 'feature')} and a list of values for "
@@ -90,6 +89,10 @@ def _ranges(contract: Contract) -> Iterator[str]:
     if len(refused) < len(bounded) + len(listed):
         others = "For the others" if refused else "Beyond them"
         yield f"{others}, requests are answered, counted and warned of."
+    mends = ((Policy.IMPUTE, "replaced by that of training"), (Policy.CLIP, "clipped"))
+    for policy, done in mends:
+        if names := [c.name for c in contract.features if policy in c.policies]:
+            yield f"What breaks a rule of {', '.join(names)} may be {done} for the model."
     if free:
         yield f"No range or list of values is recorded for {', '.join(c.name for c in free)}."
 

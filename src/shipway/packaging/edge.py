@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.contract.patterns import matcher
 from shipway.contract.schema import Column, Contract, Role
 from shipway.domain.digests import digest_of
 from shipway.domain.events import Scalar
@@ -32,11 +33,15 @@ _CONTRACT_FIELDS = (
     "kind",
     "role",
     "nullable",
+    "missing",
     "minimum",
     "maximum",
     "out_of_range",
     "categories",
     "unseen",
+    "pattern",
+    "mismatched",
+    "fill",
 )
 
 
@@ -148,6 +153,7 @@ def _contract_json(version: Version, contract: Contract) -> bytes:
 
 def _promise(column: Column) -> dict[str, object]:
     whole: dict[str, object] = msgspec.to_builtins(column)
+    whole["pattern"] = matcher(column.pattern).pattern if column.pattern else None
     return {name: whole[name] for name in _CONTRACT_FIELDS}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from shipway.batch.job import Scorer
 from shipway.batch.score import ScoreSummary, score
-from shipway.contract.schema import Contract, Role
+from shipway.contract.schema import Contract, Policy, Role
 from shipway.domain.metrics import Task
 from shipway.errors import ContractViolated, PredictionFailed, UnreadableTable, UsageError
 from shipway.inference.decision import Decided
@@ -359,3 +360,44 @@ def test_rows_are_neither_lost_nor_doubled(
 def _with_task(contract: Contract, task: Task) -> Contract:
     columns = tuple(column for column in contract.columns if column.role is not Role.TARGET)
     return Contract(model=contract.model, task=task, columns=columns)
+
+
+def test_rows_in_quarantine_are_expected(
+    tmp_path: Path, linear: Scorer, contract: Contract
+) -> None:
+    """They are set aside, however many they are; rejected ones count against the share."""
+    columns = [
+        msgspec.structs.replace(column, unseen=Policy.QUARANTINE)
+        if column.name == "carrier"
+        else column
+        for column in contract.columns
+    ]
+    mild = msgspec.structs.replace(contract, columns=tuple(columns))
+    source = write(table(200), tmp_path / "in.parquet")
+    for on_bad in ("quarantine", "fail"):
+        summary = run(source, tmp_path / "out.parquet", linear, mild, on_bad=on_bad, chunk_rows=30)
+        assert (summary.rows, summary.bad_rows) == (200, 100)
+    aside = read(Path(f"{tmp_path}/out.parquet.quarantine.csv"))
+    assert "none of the 2 values seen" in aside["reasons"][0]
+    frame = table(200).with_columns(x=pl.when(pl.int_range(200) == 7).then(-1.0).otherwise("x"))
+    with pytest.raises(ContractViolated, match="1 of the first"):
+        run(write(frame, source), tmp_path / "out.parquet", linear, mild, max_bad_share=0.0)
+
+
+def test_the_model_sees_what_is_imputed(tmp_path: Path, linear: Scorer, contract: Contract) -> None:
+    """And the output and its kept inputs have what came."""
+    columns = [
+        msgspec.structs.replace(column, missing=Policy.IMPUTE, fill=40.0, out_of_range=Policy.CLIP)
+        if column.name == "x"
+        else column
+        for column in contract.columns
+    ]
+    kind = msgspec.structs.replace(contract, columns=tuple(columns))
+    x = pl.Series("x", [1.0, None, -5.0, 2e6])
+    source = write(table(4).with_columns(x), tmp_path / "in.parquet")
+    summary = run(source, tmp_path / "out.parquet", linear, kind, keep_inputs=True)
+    made = read(tmp_path / "out.parquet")
+    assert made["score"].to_list() == [0.001, 0.04, 0.0, 1000.0]
+    assert made["x"].to_list() == x.to_list()
+    assert summary.warnings["contract.null"] == 1
+    assert summary.warnings["contract.out-of-range"] == 2

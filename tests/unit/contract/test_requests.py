@@ -269,7 +269,7 @@ def test_a_report_counts_each_rule_and_tells_the_soft_ones_too(compiled: Compile
     """``counts`` has column, code and rows; ``soft`` the values that only warn."""
     frame = pl.concat([_frame(), _frame(carrier="XX"), _frame(cargo=None)], how="vertical_relaxed")
     report = compiled.check_frame(frame)
-    counted = [(c.column, c.code, c.rows, c.rejects) for c in report.counts]
+    counted = [(c.column, c.code, c.rows, c.policy.refuses) for c in report.counts]
     assert counted == [
         ("carrier", "contract.unseen-category", 1, False),
         ("cargo", "contract.null", 1, True),

@@ -196,19 +196,54 @@ def read_value(column: Mapping[str, Any], value: Any) -> tuple[Any, list[str]]:
     name, kind = column["name"], column["kind"]
     value = value.item() if isinstance(value, np.generic) else value
     if value is None or value != value:  # noqa: PLR0124  NaN
-        return None, [] if column["nullable"] else [f"{name}: the value is missing"]
+        if column["nullable"]:
+            return None, []
+        told = [(column["missing"], f"{name}: the value is missing")]
+        return mended(column, None, told)
     read = READERS[kind](value)
     if read is None:
         return None, [f"{name}: {value!r} is not a valid {kind}"]
-    faults = []
+    return mended(column, read, list(broken_rules(column, value, read)))
+
+
+def broken_rules(column: Mapping[str, Any], value: Any, read: Any) -> Iterator[tuple[str, str]]:
+    """The policy of each rule that a value of the right kind breaks, and what is wrong."""
+    name, kind = column["name"], column["kind"]
+    if kind in ("number", "integer"):
+        low, high = bounds(column)
+        if not low <= read <= high:
+            yield column["out_of_range"], f"{name}: {value!r} is out of range"
+    known = column["categories"] if kind in ("string", "integer", "boolean") else None
+    if known is not None and text_of(read) not in known:
+        yield column["unseen"], f"{name}: {value!r} was not seen in training"
+    pattern = column["pattern"]
+    if kind == "string" and pattern and re.fullmatch(pattern, read) is None:
+        yield column["mismatched"], f"{name}: {value!r} does not look like {pattern}"
+
+
+def mended(
+    column: Mapping[str, Any], read: Any, broken: list[tuple[str, str]]
+) -> tuple[Any, list[str]]:
+    """What stands for a value that breaks rules, or what is wrong with it."""
+    faults = [text for policy, text in broken if policy in ("reject", "quarantine")]
+    if faults:
+        return None, faults
+    policies = [policy for policy, _ in broken]
+    if "impute" in policies:
+        return READERS[column["kind"]](column["fill"]), []
+    if "clip" in policies:
+        low, high = bounds(column)
+        return min(max(read, low), high), []
+    return read, []
+
+
+def bounds(column: Mapping[str, Any]) -> tuple[float, float]:
+    """The least and the greatest value of a column; whole numbers for whole numbers."""
     low, high = column["minimum"], column["maximum"]
-    ranged = kind in ("number", "integer") and column["out_of_range"] == "reject"
-    if ranged and ((low is not None and read < low) or (high is not None and read > high)):
-        faults.append(f"{name}: {value!r} is out of range")
-    known = column["categories"]
-    if known is not None and column["unseen"] == "reject" and text_of(read) not in known:
-        faults.append(f"{name}: {value!r} was not seen in training")
-    return (None, faults) if faults else (read, [])
+    if column["kind"] == "number":
+        return -FLOAT_HIGH if low is None else low, FLOAT_HIGH if high is None else high
+    least = INT64_LOW if low is None else max(math.ceil(low), INT64_LOW)
+    return least, INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH)
 
 
 def read_number(value: Any) -> float | None:
