@@ -35,6 +35,7 @@ from shipway.config.secrets import command_without_secrets, shown
 from shipway.config.settings import ServeSettings
 from shipway.config.trust import SignSettings
 from shipway.contract.schema import Column, Contract, Role
+from shipway.contract.violations import no_row
 from shipway.documents.card import Card, render_card
 from shipway.documents.wording import markdown
 from shipway.domain.metrics import Task
@@ -250,7 +251,8 @@ def test_csv_and_formula_injection() -> None:
     """
     frame = pl.DataFrame({text: [text, "plain"] for text in FORMULAS})
     aside = io.BytesIO()
-    bad = set_aside(frame, [1, 2], {0: [FORMULAS[0]], 1: ["-"]})
+    faults = {row: [no_row(row, text)] for row, text in enumerate((FORMULAS[0], "-"))}
+    bad = set_aside(frame, [1, 2], faults, file="=file")
     write_quarantine([bad], bad.columns, aside, excel_safe=True)
     safe = safe_cells(frame)
     written = csv.reader(io.StringIO(aside.getvalue().decode(), newline=""))

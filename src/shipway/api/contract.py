@@ -7,15 +7,18 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.batch.validate import TableReport
+from shipway.batch.validate import validate as validate_table
 from shipway.bootstrap.project import Project
 from shipway.contract import odcs
-from shipway.contract.compiled import FrameReport
 from shipway.contract.infer import infer
 from shipway.contract.marking import marked
 from shipway.contract.schema import Contract, Personal
 from shipway.contract.tables import read_table
+from shipway.domain.progress import SILENT, Progress
 from shipway.durable import SHARED, replace_file, storing
 from shipway.errors import UsageError
+from shipway.inference.personal import protection_of
 
 
 class InferredContract(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,13 +27,6 @@ class InferredContract(msgspec.Struct, frozen=True, kw_only=True):
     contract: Contract
     path: str
     written: bool
-
-
-class Validated(msgspec.Struct, frozen=True, kw_only=True):
-    """A table held against the contract."""
-
-    table: str
-    report: FrameReport
 
 
 def infer_contract(
@@ -71,8 +67,20 @@ def infer_contract(
     return InferredContract(contract=contract, path=str(path), written=not dry_run)
 
 
-def validate(project: Project, data: Path) -> Validated:
-    """Hold the table *data* against the contract: every violation, and every soft warning."""
-    table = read_table(data, kinds=project.contract.kinds)
-    report = project.compiled.check_frame(table, target=project.settings.model.target in table)
-    return Validated(table=str(data), report=report)
+def validate(
+    project: Project,
+    data: Path,
+    *,
+    good: Path | None = None,
+    bad: Path | None = None,
+    progress: Progress = SILENT,
+) -> TableReport:
+    """Hold *data* against the contract: every violation, and every soft warning.
+
+    Its good rows are written to *good*, the others with their reasons to *bad* (CSV).
+    """
+    contract = project.contract
+    protection = None if bad is None else protection_of(contract, project.personal)
+    return validate_table(
+        data, contract, good=good, bad=bad, protection=protection, progress=progress
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from shipway.batch.chunks import Faults
 from shipway.contract.schema import Contract
 from shipway.contract.violations import WRONG_TYPE, value_violation
 from shipway.domain.model import Kind
@@ -47,18 +48,16 @@ def _cast(name: str, dtype: pl.DataType) -> pl.Expr:
     return text.cast(dtype, strict=False)
 
 
-def unreadable_cells(
-    raw: pl.DataFrame, read: pl.DataFrame, contract: Contract
-) -> dict[int, list[str]]:
+def unreadable_cells(raw: pl.DataFrame, read: pl.DataFrame, contract: Contract) -> Faults:
     """The rows of *raw* with a cell that *read* lost, and for each row what is wrong with it."""
     columns = {column.name: column for column in contract.request_columns}
-    faults: dict[int, list[str]] = {}
+    faults: Faults = {}
     for name in read.columns:
         # An empty or blank cell is missing, which is the contract's to judge.
         full = raw[name].is_not_null() & (raw[name].str.strip_chars() != "")
         for row in (full & read[name].is_null()).arg_true().to_list():
             fault = value_violation(columns[name], WRONG_TYPE, row, raw[name][row])
-            faults.setdefault(row, []).append(f"{name}: {fault.message}")
+            faults.setdefault(row, []).append(fault)
     return faults
 
 

@@ -9,7 +9,9 @@ from typing import TypeVar
 
 import polars as pl
 
-Faults = dict[int, list[str]]
+from shipway.contract.violations import Violation
+
+Faults = dict[int, list[Violation]]
 """What is wrong with each bad row of a chunk, by its place in the chunk, in order."""
 
 Item = TypeVar("Item")

@@ -10,13 +10,13 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from shipway.batch.chunks import Chunk, Faults, ahead
+from shipway.batch.checking import all_but, check_chunk
+from shipway.batch.chunks import Chunk, ahead
 from shipway.batch.parts import BAD, ROWS, SEEN, Part, Parts
 from shipway.batch.protecting import protected, protected_dtype
 from shipway.batch.quarantine import MOST_TOLD, problems_of, set_aside
 from shipway.batch.source import Source
-from shipway.contract.compiled import CompiledContract, FrameReport
-from shipway.contract.violations import LIMIT
+from shipway.contract.compiled import CompiledContract
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
 from shipway.domain.text import text_of
@@ -155,17 +155,17 @@ class Job:
         self.progress(part.rows)
 
     def _ready(self, chunk: Chunk, first_row: int) -> Ready:
-        faults, expected, warnings = self._checked(chunk)
+        checked = check_chunk(self.compiled, chunk)
+        faults = checked.faults
         frame = chunk.frame
         rows = pl.Series("row", np.arange(first_row, first_row + frame.height))
         aside = None
         if faults:
             places = list(faults)
             found = protected(chunk.raw(places), self.protection)
-            aside = set_aside(found, [first_row + place for place in places], faults)
-            if self.source.several:
-                aside.insert_column(1, pl.lit(self._name(chunk)).alias("file"))
-            good = pl.Series(_all_but(faults, frame.height))
+            numbers = [first_row + place for place in places]
+            aside = set_aside(found, numbers, faults, file=self.source.told(chunk))
+            good = pl.Series(all_but(faults, frame.height))
             frame, rows = frame.filter(good), rows.filter(good)
         return Ready(
             frame=frame,
@@ -175,8 +175,8 @@ class Job:
             file=chunk.file,
             name=self._name(chunk),
             read=chunk.frame.height,
-            expected=expected,
-            warnings=warnings,
+            expected=checked.expected,
+            warnings=dict(checked.warnings),
             problems=problems_of(first_row, faults),
         )
 
@@ -193,41 +193,6 @@ class Job:
         if self.task is Task.BINARY:
             return ["score"]
         return [f"probability_{text_of(value)}" for value in self.classes]
-
-    def _checked(self, chunk: Chunk) -> tuple[Faults, int, dict[str, int]]:
-        """What is wrong with the bad rows of *chunk*, how many are expected, its soft faults."""
-        faults = dict(chunk.faults)
-        expected = 0
-        warnings: dict[str, int] = {}
-        readable = _all_but(faults, chunk.frame.height)
-        rest = chunk.frame.filter(readable) if faults else chunk.frame
-        if rest.height:
-            report = self.compiled.check_frame(rest)
-            warnings = dict(report.warnings)
-            expected = int(np.count_nonzero(report.expected))
-            places = np.flatnonzero(readable)
-            for row, reasons in self._reasons(rest, report).items():
-                faults[int(places[row])] = reasons
-        return dict(sorted(faults.items())), expected, warnings
-
-    def _reasons(self, frame: pl.DataFrame, report: FrameReport) -> Faults:
-        """Why each refused row is. A report tells only its first faults, so ask in parts."""
-        if report.total <= LIMIT or frame.height == 1:
-            told: Faults = {}
-            for violation in report.violations:
-                if violation.row is not None:
-                    text = f"{violation.column}: {violation.message}"
-                    told.setdefault(violation.row, []).append(text)
-            return told
-        places = np.flatnonzero(report.refused)
-        refused = frame.filter(report.refused)
-        step = LIMIT if refused.height > LIMIT else (refused.height + 1) // 2
-        found: Faults = {}
-        for start in range(0, refused.height, step):
-            part = refused.slice(start, step)
-            for row, reasons in self._reasons(part, self.compiled.check_frame(part)).items():
-                found[int(places[start + row])] = reasons
-        return found
 
     def predicted(self, ready: Ready, begun_at_ns: int) -> dict[str, pl.DataFrame]:
         """The answers to *ready*, what is set aside, and what monitoring is to see of them."""
@@ -287,9 +252,3 @@ def _keep(
 
 def _is_taken(name: str) -> bool:
     return name in _OWN_COLUMNS or name.startswith("probability_")
-
-
-def _all_but(faults: Faults, rows: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    good = np.ones(rows, dtype=np.bool_)
-    good[list(faults)] = False
-    return good

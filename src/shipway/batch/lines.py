@@ -14,7 +14,7 @@ from shipway.batch.cells import text_schema
 from shipway.batch.chunks import Chunk, Faults
 from shipway.contract.schema import Column, Contract
 from shipway.contract.values import READERS, is_missing
-from shipway.contract.violations import shown, value_violation
+from shipway.contract.violations import no_row, value_violation
 from shipway.domain.model import Kind
 
 _TIMES = (Kind.DATE, Kind.TIMESTAMP)
@@ -54,7 +54,7 @@ def chunks_of(
 
 
 def _rows(path: Path) -> Iterator[tuple[Row, str]]:
-    """Each line as an object, or what is wrong with it."""
+    """Each line as an object, or how it begins where it is none."""
     decode = msgspec.json.Decoder(dict[str, Any]).decode
     with path.open("rb") as file:
         for line in file:
@@ -63,14 +63,13 @@ def _rows(path: Path) -> Iterator[tuple[Row, str]]:
             try:
                 yield decode(line), ""
             except (msgspec.DecodeError, UnicodeError):
-                text = line[:60].decode("utf-8", "replace").strip()
-                yield _NO_ROW, f"the line is no JSON object: {shown(text)}"
+                yield _NO_ROW, line[:60].decode("utf-8", "replace").strip()
 
 
 def _chunk(
     rows: list[Row], broken: list[str], schema: pl.Schema, known: dict[str, Column]
 ) -> Chunk:
-    faults: Faults = {row: [fault] for row, fault in enumerate(broken) if fault}
+    faults: Faults = {row: [no_row(row, text)] for row, text in enumerate(broken) if text}
     columns: list[pl.Series] = []
     for name, dtype in schema.items():
         values = [row.get(name) for row in rows]
@@ -103,8 +102,7 @@ def _read(values: list[Any], column: Column, faults: Faults) -> list[Any]:
             continue
         read, code = reader(value)
         if code:
-            message = value_violation(column, code, row, value).message
-            faults.setdefault(row, []).append(f"{column.name}: {message}")
+            faults.setdefault(row, []).append(value_violation(column, code, row, value))
         # A time stays the text that it is: the table's check reads it, and says what is wrong.
         kept.append(None if code else value if column.kind in _TIMES else read)
     return kept

@@ -9,30 +9,44 @@ import polars as pl
 
 from shipway.batch.cells import safe_cells
 from shipway.batch.chunks import Faults
+from shipway.contract.violations import Violation
 from shipway.errors import Problem
 
 MOST_TOLD = 20
 _OWN_COLUMNS = ("row", "reasons", "file")
 
 
-def set_aside(found: pl.DataFrame, numbers: Sequence[int], reasons: Faults) -> pl.DataFrame:
-    """The rows *found*, whose *numbers* and *reasons* (in the same order) are put before them."""
+def set_aside(
+    found: pl.DataFrame, numbers: Sequence[int], reasons: Faults, *, file: str | None = None
+) -> pl.DataFrame:
+    """The rows *found*, whose *numbers* and *reasons* (in the same order) are put before them.
+
+    So is the name of their *file*, where it is one of several.
+    """
     added = [
         pl.Series("row", numbers, dtype=pl.Int64),
-        pl.Series("reasons", ["; ".join(told) for told in reasons.values()], dtype=pl.String),
+        pl.Series("reasons", [_reasons(told) for told in reasons.values()], dtype=pl.String),
     ]
     kept = [
         column.alias(f"input_{column.name}") if column.name in _OWN_COLUMNS else column
         for column in found.get_columns()
         if not (column.dtype.is_nested() or column.dtype == pl.Binary)
     ]
+    if file is not None:
+        added.insert(1, pl.Series("file", [file] * found.height, dtype=pl.String))
     return pl.DataFrame([*added, *kept])
+
+
+def _reasons(violations: Iterable[Violation]) -> str:
+    return "; ".join(
+        f"{one.column}: {one.message}" if one.column else one.message for one in violations
+    )
 
 
 def problems_of(first_row: int, faults: Faults) -> tuple[Problem, ...]:
     """The first twenty bad rows, each with its reasons."""
     return tuple(
-        Problem("contract.violated", "; ".join(faults[place]), where=f"row {first_row + place}")
+        Problem("contract.violated", _reasons(faults[place]), where=f"row {first_row + place}")
         for place in list(faults)[:MOST_TOLD]
     )
 

@@ -105,6 +105,10 @@ class Source:
             for chunk in self.files[number].chunks(size, skip=skip if number == file else 0):
                 yield Chunk(chunk.frame, chunk.faults, chunk.raw, number)
 
+    def told(self, chunk: Chunk) -> str | None:
+        """The name of the file of *chunk* where a reader must be told it: it is one of several."""
+        return self.files[chunk.file].name if self.several else None
+
     def digest(self) -> str:
         """What tells these bytes from all others; of several files, with their names."""
         if not self.several:
@@ -118,8 +122,12 @@ class Source:
             return tuple((path, *_signature(path)) for path in found)
 
 
-def open_source(path: Path, contract: Contract, *, every_column: bool) -> Source:
+def open_source(
+    path: Path, contract: Contract, *, every_column: bool, complete: bool = True
+) -> Source:
     """Open *path* for the columns of *contract*, or for every column that it has.
+
+    Unless *complete*, features may lack.
 
     Raises :class:`~shipway.errors.UnreadableTable` if it cannot be read at all, and
     :class:`~shipway.errors.ContractViolated` with every feature that a file lacks.
@@ -129,7 +137,8 @@ def open_source(path: Path, contract: Contract, *, every_column: bool) -> Source
         _open(file, name, contract, every_column=every_column)
         for file, name in zip(found, names_of(path, found), strict=True)
     ]
-    _check_features(path, opened, contract)
+    if complete:
+        _check_features(path, opened, contract)
     ids = {column.name for column in contract.having(Role.ID)}
     written = [
         {name: dtype for name, dtype in one.schema.items() if every_column or name in ids}

@@ -13,7 +13,7 @@ from shipway.cli.output import Output, Result
 from shipway.cli.visible import number
 
 if TYPE_CHECKING:
-    from shipway.contract.frames import FrameReport
+    from shipway.batch.validate import TableReport
     from shipway.contract.schema import Column, Contract
 
 _VIOLATIONS_SHOWN = 20
@@ -64,35 +64,38 @@ def infer(
 
 
 @app.command(help_prologue="Example: shipway contract validate data/new.parquet")
-def validate(table: Path, /, *, options: Options = NO_OPTIONS) -> Result:
+def validate(
+    table: Annotated[Path, Parameter(help="The rows: a file, a folder, or a 'pattern'.")],
+    /,
+    *,
+    good: Annotated[
+        Path | None, Parameter(help="Where the rows go that keep it: .parquet, .csv, .jsonl ...")
+    ] = None,
+    bad: Annotated[
+        Path | None, Parameter(help="Where the others go, with their reasons (CSV).")
+    ] = None,
+    dry_run: DryRun = False,
+    options: Options = NO_OPTIONS,
+) -> Result:
     """Hold a table against the contract: every violation with row, column and rule.
 
-    The exit code is 2 when a row would be refused.
-
-    Parameters
-    ----------
-    table
-        The table to check (parquet or CSV).
+    The exit code is 2 when a row would be refused. Tables of any size are read in bounded memory.
     """
     from shipway.api.contract import validate as hold
 
     with options.open() as project:
-        validated = hold(project, table)
-    report = validated.report
-    broken = report.total > 0
+        report = hold(
+            project,
+            table,
+            good=None if dry_run else good,
+            bad=None if dry_run else bad,
+            progress=options.output().progress,
+        )
     return Result(
-        document={
-            "table": validated.table,
-            "rows": report.rows,
-            "violations_total": report.total,
-            "violations": report.violations,
-            "warnings": report.warnings,
-            "counts": report.counts,
-            "notes": report.notes,
-        },
-        show=lambda output: _show_report(validated.table, report, output),
-        next_step="mend the rows, or the promise in contract.yaml" if broken else "shipway gate",
-        exit_code=WRONG_INPUT if broken else PASSED,
+        document=report,
+        show=lambda output: _show_report(report, output),
+        next_step="shipway gate" if report.ok else "mend the rows, or the promise in contract.yaml",
+        exit_code=PASSED if report.ok else WRONG_INPUT,
     )
 
 
@@ -139,10 +142,10 @@ def _few(names: tuple[str, ...], most: int = 6) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def _show_report(table: str, report: FrameReport, output: Output) -> None:
+def _show_report(report: TableReport, output: Output) -> None:
     for violation in report.violations[:_VIOLATIONS_SHOWN]:
         output.line(f"Refused: {violation.problem()}", style="red")
-    more = report.total - _VIOLATIONS_SHOWN
+    more = report.violations_total - _VIOLATIONS_SHOWN
     if more > 0:
         output.line(f"and {more:,} more")
     for code, count in report.warnings.items():
@@ -150,4 +153,8 @@ def _show_report(table: str, report: FrameReport, output: Output) -> None:
     for note in report.notes:
         output.line(f"Note: {note}")
     if report.ok:
-        output.line(f"{table} keeps the contract.", style="green")
+        output.line(f"{report.table} keeps the contract.", style="green")
+    if report.good is not None:
+        output.line(f"Wrote {report.rows - report.bad_rows:,} good rows into {report.good}")
+    if report.bad is not None:
+        output.line(f"Wrote {report.bad_rows:,} bad rows, with their reasons, into {report.bad}")

@@ -31,6 +31,7 @@ BAD_TIME: Final = "contract.bad-time"
 OUT_OF_RANGE: Final = "contract.out-of-range"
 UNSEEN: Final = "contract.unseen-category"
 PATTERN: Final = "contract.pattern"
+NO_ROW: Final = "contract.no-row"
 
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -45,6 +46,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         BAD_TIME: ("time", "a date or a time is none, or not written as RFC 3339 has it"),
         OUT_OF_RANGE: ("range", "a number lies outside of minimum and maximum"),
         UNSEEN: ("categories", "a value is none of those that training saw"),
+        NO_ROW: ("line", "a line of JSON lines is no object"),
         PATTERN: ("pattern", "a text does not look as the column's texts do"),
     }
 )
@@ -95,6 +97,12 @@ def value_violation(column: Column, code: str, row: int, value: object) -> Viola
     text = shown(value) if column.personal is None or value is None else HIDDEN
     rule, message = _wording(column, code, text)
     return Violation(row, column.name, rule, code, text, message)
+
+
+def no_row(row: int, text: str) -> Violation:
+    """The fault of a line, which begins with *text*, where an object was due."""
+    message = f"the line is no JSON object: {shown(text)}"
+    return Violation(row, "", "line", NO_ROW, shown(text), message)
 
 
 def _wording(column: Column, code: str, text: str) -> tuple[str, str]:

@@ -37,7 +37,8 @@ def test_unreadable_cells_are_told(contract: Contract) -> None:
     """Every cell that is not of its type is told with its column, value and what was wanted."""
     raw = pl.DataFrame({"x": ["1", "abc"], "n": ["1.5", "1"], "flag": ["yes", "1"]})
     read = typed(raw, text_schema(raw.columns, contract))
-    assert unreadable_cells(raw, read, contract) == {
+    told = unreadable_cells(raw, read, contract)
+    assert {row: [f"{v.column}: {v.message}" for v in faults] for row, faults in told.items()} == {
         0: ["n: '1.5' is not a whole number", "flag: 'yes' is not true or false"],
         1: ["x: 'abc' is not a number", "flag: '1' is not true or false"],
     }
