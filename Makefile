@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak mutants check docs bench bench-serving bench-registry clean lock
+.PHONY: help demo test soak mutants check docs bench bench-serving bench-registry bench-batch bench-contract clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -62,6 +62,12 @@ bench-serving: $(VENV)/dev.stamp  ## our server and others side by side; ARGS="-
 
 bench-registry: $(VENV)/dev.stamp  ## our registry and MLflow's side by side; ARGS="--install", ARGS="--quick --json"
 	@$(BIN)/python -m benchmarks.registries $(ARGS)
+
+bench-batch: $(VENV)/dev.stamp  ## scoring tables: ours, the bare runtime and others; ARGS="--quick --json"
+	@$(BIN)/python -m benchmarks.batches $(ARGS)
+
+bench-contract: $(VENV)/dev.stamp  ## checking tables: ours, polars by hand and pandera; ARGS="--quick --json"
+	@$(BIN)/python -m benchmarks.contracts $(ARGS)
 
 lock:  ## make the hash-locked requirement files anew (needs uv)
 	sh requirements/lock.sh

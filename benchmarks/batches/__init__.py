@@ -1,0 +1,1 @@
+"""Scoring a table offline, beside the bare runtime, a loop by hand, and MLflow."""

@@ -1,0 +1,1 @@
+"""Others that score tables, each in an environment of its own."""

@@ -1,0 +1,1 @@
+"""Checking a table against its contract, beside polars by hand and pandera."""

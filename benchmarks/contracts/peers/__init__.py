@@ -1,0 +1,1 @@
+"""Others that check tables, each in an environment of its own."""
