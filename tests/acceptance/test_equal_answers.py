@@ -16,12 +16,14 @@ import pytest
 import tritonclient.http as triton
 from numpy.typing import NDArray
 from tests.projects import Flights
+from tritonclient.utils import InferenceServerException
 
-from shipway.examples.flights.data import CATEGORIES, FEATURES
+from shipway.examples.flights.data import CATEGORIES, FEATURES, load_flights
 from shipway.examples.flights.training import frame
 from shipway.serving.status import ServerRecord
 
 ROWS = 1_000
+ASKED_ROWS = 4_000
 TOLERANCE = 1e-4
 
 
@@ -121,6 +123,38 @@ def test_score_answers_as_the_model_in_process(
     scores = pl.read_parquet(tmp_path / "scores.parquet")
     assert scores.height == thousand.height
     np.testing.assert_allclose(scores["score"].to_numpy(), in_process, atol=TOLERANCE)
+
+
+def test_every_flight_is_answered_alike_online_and_offline(
+    served: Flights, server: tuple[ServerRecord, str], tmp_path: Path
+) -> None:
+    """All 336,776 flights get the very same score and label both ways, or are refused both ways."""
+    flights = load_flights()
+    flights.write_parquet(tmp_path / "year.parquet")
+    scored = ("score", str(tmp_path / "year.parquet"), str(tmp_path / "scores.parquet"))
+    served.json(*scored, "--max-bad-share", "1", "--no-events")
+    offline = pl.read_parquet(tmp_path / "scores.parquet")
+    assert (flights.height, offline.height > 0.9 * flights.height) == (336_776, True)
+    answered = flights[offline["row"].to_list()]
+    record, key = server
+    headers = {"Authorization": f"Bearer {key}"}
+    client = triton.InferenceServerClient(record.url.removeprefix("http://"))
+    try:
+        scores, labels = [], []
+        for start in range(0, answered.height, ASKED_ROWS):
+            asked = inputs(answered.slice(start, ASKED_ROWS), binary=True)
+            answer = client.infer("flight-delay", asked, headers=dict(headers))
+            scores.append(answer.as_numpy("score"))
+            labels.append(answer.as_numpy("label"))
+        refused = set(range(flights.height)) - set(offline["row"].to_list())
+        for row in sorted(refused)[:20]:
+            asked = inputs(flights.slice(row, 1), binary=True)
+            with pytest.raises(InferenceServerException, match="data contract"):
+                client.infer("flight-delay", asked, headers=dict(headers))
+    finally:
+        client.close()
+    np.testing.assert_array_equal(np.concatenate(scores), offline["score"].to_numpy())
+    np.testing.assert_array_equal(np.concatenate(labels), offline["prediction"].to_numpy())
 
 
 def test_the_edge_bundle_answers_as_the_model_in_process(

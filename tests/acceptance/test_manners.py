@@ -19,7 +19,7 @@ from shipway.cli.index import COMMANDS
 
 HEAVY = ("numpy", "scipy", "sklearn", "sqlalchemy", "onnxruntime", "polars", "pandas", "litestar")
 FAMILIES = {
-    "contract": ("infer", "validate", "show"),
+    "contract": ("infer", "validate", "diff", "show"),
     "encryption": ("keygen", "status", "seal", "rotate", "reveal", "pseudonym"),
     "keys": ("create", "list", "revoke"),
     "labels": ("add",),

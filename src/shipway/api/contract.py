@@ -1,4 +1,4 @@
-"""``contract``: inferred from the training table, and tables held against it."""
+"""``contract``: inferred from the training table, tables held against it, and compared."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 import msgspec
 
+from shipway.api.score import version_or_live
 from shipway.batch.validate import TableReport
 from shipway.batch.validate import validate as validate_table
+from shipway.bootstrap.predictors import contract_of
 from shipway.bootstrap.project import Project
 from shipway.contract import odcs
+from shipway.contract.diff import Breaks, Change, compare
 from shipway.contract.infer import infer
 from shipway.contract.marking import marked
 from shipway.contract.schema import Contract, Personal
@@ -84,3 +87,45 @@ def validate(
     return validate_table(
         data, contract, good=good, bad=bad, protection=protection, progress=progress
     )
+
+
+class ContractDiff(msgspec.Struct, frozen=True, kw_only=True):
+    """The changes between two contracts, by name; ``compatible`` if no caller is broken."""
+
+    old: str
+    new: str
+    compatible: bool
+    changes: tuple[Change, ...]
+
+
+def diff_contracts(
+    project: Project, old: str | None = None, new: str | None = None
+) -> ContractDiff:
+    """What changes from *old* (the live version's contract) to *new* (``contract.yaml``).
+
+    Each is a file or a version. Raises :class:`~shipway.errors.NotFoundError` for neither.
+    """
+    before_name, before = _contract_of(project, old) if old else _live(project)
+    after_name, after = (
+        _contract_of(project, new) if new else (project.contract_path.name, project.contract)
+    )
+    changes = compare(before, after)
+    return ContractDiff(
+        old=before_name,
+        new=after_name,
+        compatible=not any(Breaks.CALLERS in change.breaks for change in changes),
+        changes=changes,
+    )
+
+
+def _live(project: Project) -> tuple[str, Contract]:
+    version = version_or_live(project, None)
+    return version.ref, contract_of(project.registry, version)
+
+
+def _contract_of(project: Project, name: str) -> tuple[str, Contract]:
+    path = Path(name)
+    if path.is_file():
+        return name, odcs.load(path.read_text(encoding="utf-8"), source=name)
+    version = project.registry.resolve(name, project.model)
+    return version.ref, contract_of(project.registry, version)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from shipway.cli.failures import PASSED, WRONG_INPUT
+from shipway.cli.failures import FAILED, PASSED, WRONG_INPUT
 from shipway.cli.options import NO_OPTIONS, DryRun, Options
 from shipway.cli.output import Output, Result
 from shipway.cli.visible import number
 
 if TYPE_CHECKING:
+    from shipway.api.contract import ContractDiff
     from shipway.batch.validate import TableReport
     from shipway.contract.schema import Column, Contract
 
@@ -99,6 +100,34 @@ def validate(
     )
 
 
+@app.command(help_prologue="Example: shipway contract diff latest contract.yaml")
+def diff(
+    old: Annotated[
+        str | None, Parameter(help="A file or a version; what is live by default.")
+    ] = None,
+    new: Annotated[
+        str | None, Parameter(help="A file or a version; contract.yaml by default.")
+    ] = None,
+    /,
+    *,
+    options: Options = NO_OPTIONS,
+) -> Result:
+    """Show what changes between two contracts, and whom it breaks.
+
+    The exit code is 1 when a request that the old one answers may be refused by the new one.
+    """
+    from shipway.api.contract import diff_contracts
+
+    with options.open() as project:
+        found = diff_contracts(project, old, new)
+    return Result(
+        document=found,
+        show=lambda output: _show_diff(found, output),
+        next_step="shipway pack" if found.compatible else "tell those who call, or mend the change",
+        exit_code=PASSED if found.compatible else FAILED,
+    )
+
+
 @app.command(help_prologue="Example: shipway contract show")
 def show(*, options: Options = NO_OPTIONS) -> Result:
     """Show the contract of the project."""
@@ -140,6 +169,39 @@ def _allowed(column: Column) -> str:
 def _few(names: tuple[str, ...], most: int = 6) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def _show_diff(found: ContractDiff, output: Output) -> None:
+    if not found.changes:
+        output.line(f"{found.old} and {found.new} promise the same.", style="green")
+        return
+    output.table(
+        ["Column", "What", "Old", "New", "Breaks", "Why"],
+        [
+            (
+                change.column or "-",
+                change.what,
+                _cell(change.old),
+                _cell(change.new),
+                ", ".join(change.breaks),
+                change.why,
+            )
+            for change in found.changes
+        ],
+        title=f"{found.old} against {found.new}",
+    )
+    if found.compatible:
+        output.line("Every request that was answered still is.", style="green")
+    else:
+        output.line("Requests that were answered may be refused.", style="red")
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return _few(tuple(map(str, value)), most=3)
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _show_report(report: TableReport, output: Output) -> None:

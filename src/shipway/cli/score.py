@@ -49,7 +49,8 @@ def score(
     events: Annotated[
         bool | None,
         Parameter(
-            help="Whether monitoring sees the predictions; those of the live version by default."
+            negative="--no-events",
+            help="Whether monitoring sees the predictions; those of the live version by default.",
         ),
     ] = None,
     dry_run: DryRun = False,

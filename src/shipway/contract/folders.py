@@ -24,6 +24,11 @@ def files_of(path: Path) -> tuple[Path, ...]:
     pattern (``*``, ``**``, ``?``, ``[ab]``) takes what it matches. Raises
     :class:`~shipway.errors.UnreadableTable` where that is nothing.
     """
+    if path == Path():
+        raise UnreadableTable(
+            "no table is named: the path is empty, or just a dot",
+            next_step="name a file or a folder; if the path came from a variable, is it set?",
+        )
     if not are_several(path):
         return (path,)
     found = sorted(_tables_in(path) if path.is_dir() else _matches(path))

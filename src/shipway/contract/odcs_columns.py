@@ -17,7 +17,7 @@ from shipway.contract.nodes import (
     text_of_node,
 )
 from shipway.contract.patterns import regex_of
-from shipway.contract.readers import fault_of_fill, holds_no_whole_number
+from shipway.contract.rules import fault_of_fill, holds_no_whole_number
 from shipway.contract.schema import (
     Bins,
     CategoricalBins,

@@ -6,7 +6,6 @@ by value, which is what decides, and finds each fault with its row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -15,12 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shipway.contract import violations
-from shipway.contract.patterns import matcher
+from shipway.contract.rules import Rules
 from shipway.contract.schema import Column, Policy
-from shipway.contract.values import FLOAT_HIGH, INT64_HIGH, INT64_LOW, READERS, is_missing, plain
+from shipway.contract.values import READERS, is_missing
 from shipway.contract.violations import LIMIT, Violation, value_violation
 from shipway.domain.model import Kind
-from shipway.domain.text import text_of
 
 _FLOATS: Final = frozenset({float, int, type(None)})
 _TEXTS: Final = frozenset({str, type(None)})
@@ -46,19 +44,16 @@ class ColumnReader:
         self.name = column.name
         self.kind = column.kind
         self.nullable = column.nullable
-        named = column.kind in (Kind.STRING, Kind.INTEGER, Kind.BOOLEAN)
-        self.known = (
-            frozenset(column.categories) if named and column.categories is not None else None
-        )
-        self.ranged = column.kind in (Kind.NUMBER, Kind.INTEGER)
+        self.rules = Rules(column)
+        self.known = self.rules.known
+        self.ranged = self.rules.ranged
         self.as_float = column.kind is Kind.NUMBER or (
             column.nullable and column.kind in (Kind.INTEGER, Kind.BOOLEAN)
         )
-        self.low, self.high = _bounds(column)
+        self.low, self.high = self.rules.low, self.rules.high
         self.range_acts = column.out_of_range is not Policy.WARN
         self.unseen_acts = column.unseen is not Policy.WARN
-        self.shaped = column.kind is Kind.STRING and bool(column.pattern)
-        self._matches = matcher(column.pattern).fullmatch if self.shaped else None
+        self.shaped = self.rules.shaped
         self._read = READERS[column.kind]
         self.mends = Policy.IMPUTE in column.policies or Policy.CLIP in column.policies
         self.fill = None if column.fill is None else self._read(column.fill)[0]
@@ -138,19 +133,8 @@ class ColumnReader:
         read, code = self._read(value)
         if code:
             return self._done([(code, Policy.REJECT)], row, value, None, reading)
-        broken = self._broken(read)
+        broken = self.rules.broken(read)
         return self._done(broken, row, value, read, reading) if broken else read
-
-    def _broken(self, read: Any) -> list[tuple[str, Policy]]:
-        """The rules that a value of the right kind breaks, and what is to happen."""
-        broken: list[tuple[str, Policy]] = []
-        if self.ranged and not self.low <= read <= self.high:
-            broken.append((violations.OUT_OF_RANGE, self.column.out_of_range))
-        if self.known is not None and text_of(read) not in self.known:
-            broken.append((violations.UNSEEN, self.column.unseen))
-        if self._matches is not None and self._matches(read) is None:
-            broken.append((violations.PATTERN, self.column.mismatched))
-        return broken
 
     def _done(
         self, broken: list[tuple[str, Policy]], row: int, value: object, read: Any, reading: Reading
@@ -180,41 +164,6 @@ class ColumnReader:
         if self.as_float:
             return np.array(kept, dtype=np.float64)
         return np.array(kept, dtype=np.bool_ if self.kind is Kind.BOOLEAN else np.int64)
-
-
-def _bounds(column: Column) -> tuple[float, float]:
-    """Least and greatest value in range; of an integer column as int, so compared exactly."""
-    low, high = column.minimum, column.maximum
-    if column.kind is not Kind.INTEGER:
-        return -FLOAT_HIGH if low is None else low, FLOAT_HIGH if high is None else high
-    least = INT64_LOW if low is None else max(math.ceil(low), INT64_LOW)
-    most = INT64_HIGH if high is None else min(math.floor(high), INT64_HIGH)
-    # A range beyond 64 bits holds no value at all; turned about, it still fits into 64 bits.
-    return (least, most) if least <= INT64_HIGH and most >= INT64_LOW else (INT64_HIGH, INT64_LOW)
-
-
-def holds_no_whole_number(column: Column) -> bool:
-    """Whether the range of a column of whole numbers has none of 64 bits in it."""
-    low, high = _bounds(column)
-    return column.kind is Kind.INTEGER and low > high
-
-
-def fault_of_fill(column: Column) -> str:
-    """What is wrong with the value that *column* imputes by its own rules; "" if nothing.
-
-    What would only be warned of in a request refuses it: the model is to see it often.
-    """
-    strict = msgspec.structs.replace(
-        column,
-        fill=None,
-        personal=None,
-        missing=Policy.REJECT,
-        out_of_range=Policy.REJECT,
-        unseen=Policy.REJECT,
-        mismatched=Policy.REJECT,
-    )
-    found = ColumnReader(strict).read([column.fill]).found
-    return found[0].message if found else ""
 
 
 def object_array(values: Sequence[Any] | NDArray[Any]) -> NDArray[Any]:
@@ -252,3 +201,8 @@ def _types_of(array: NDArray[Any]) -> set[type]:
             return set(map(type, array.tolist()))
         case _:
             return {object}
+
+
+def plain(value: object) -> object:
+    """*value* as plain Python: numpy's own scalars are unwrapped."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
 from typing import Final
 
-import numpy as np
-
 from shipway.contract import violations
 from shipway.domain.model import Kind
 
@@ -122,8 +120,3 @@ READERS: Final[dict[Kind, Reader]] = {
     Kind.TIMESTAMP: _timestamp,
 }
 """How a value that is not missing is read. Times read as microseconds since 1970 in UTC."""
-
-
-def plain(value: object) -> object:
-    """*value* as plain Python: numpy's own scalars are unwrapped."""
-    return value.item() if isinstance(value, np.generic) else value

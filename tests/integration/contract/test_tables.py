@@ -164,6 +164,13 @@ def test_a_folder_and_a_pattern_are_one_table(tmp_path: Path) -> None:
     assert digest_table(tmp_path) != facts.digest
 
 
+def test_an_empty_path_is_not_the_folder_one_is_in() -> None:
+    """A variable of the shell that is not set does not read whatever lies about."""
+    for path in (Path(), ".", ""):
+        with pytest.raises(UnreadableTable, match="no table is named"):
+            read_table(path)
+
+
 def test_files_with_other_columns_are_told(tmp_path: Path) -> None:
     """Every file that differs from the first, with what it lacks and what it has."""
     _write(tmp_path, "a.csv", "x,y\n1,2\n")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from shipway.contract.compiled import Checked, CompiledContract
 from shipway.contract.example import row_schema
-from shipway.contract.readers import fault_of_fill, holds_no_whole_number
+from shipway.contract.rules import fault_of_fill, holds_no_whole_number
 from shipway.contract.schema import Column, Contract, Policy, Role
 from shipway.domain.events import Scalar
 from shipway.domain.metrics import Task
