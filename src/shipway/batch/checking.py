@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 import numpy as np
@@ -64,6 +64,19 @@ def check_chunk(compiled: CompiledContract, chunk: Chunk, *, target: bool = Fals
         whole=whole,
         notes=report.notes,
     )
+
+
+def with_faults(checked: Checked, more: Faults) -> Checked:
+    """*checked* with *more* faults, which refuse their rows."""
+    if not more:
+        return checked
+    faults = dict(checked.faults)
+    for row, told in more.items():
+        faults[row] = [*faults.get(row, ()), *told]
+    counts = tuple(
+        RuleCount(one.column, one.code, 1, Policy.REJECT) for told in more.values() for one in told
+    )
+    return replace(checked, faults=dict(sorted(faults.items())), counts=(*checked.counts, *counts))
 
 
 def all_but(faults: Faults, rows: int) -> NDArray[np.bool_]:

@@ -12,13 +12,14 @@ import msgspec
 import polars as pl
 
 from shipway import __version__
-from shipway.batch.checking import Checked, all_but, check_chunk
+from shipway.batch.checking import Checked, all_but, check_chunk, with_faults
 from shipway.batch.chunks import Chunk, ahead
 from shipway.batch.output import assembled, form_of, replacing_whole
 from shipway.batch.parts import BAD, ROWS, Parts, parts_of
 from shipway.batch.protecting import protected
 from shipway.batch.quarantine import set_aside, write_quarantine
 from shipway.batch.source import Source, open_source
+from shipway.batch.uniqueness import Repeats
 from shipway.contract.compiled import CompiledContract, RuleCount
 from shipway.contract.formats import Format
 from shipway.contract.schema import Contract, Policy, Role
@@ -68,14 +69,16 @@ def validate(
 ) -> TableReport:
     """Hold *table*, a file or several, against *contract*, in bounded memory.
 
-    Values of the target are judged where they are there. Rows that keep the contract go to *good*
-    (in the format of its name, with the contract's types), the others to *bad* (CSV), each with
-    its number and the reasons. Neither is there until it is whole. Raises
+    Values of the target are judged where they are there, and unique columns over all rows. Rows
+    that keep the contract go to *good* (in the format of its name, with the contract's types), the
+    others to *bad* (CSV), each with its number and the reasons. Neither is there until it is whole.
+    Raises
     :class:`~shipway.errors.UnreadableTable` for what cannot be read.
     """
     _check_places(table, good, bad)
     source = open_source(table, _with_target(contract), every_column=True, complete=False)
     found = _Found(source, CompiledContract(contract), protection)
+    found.repeats = Repeats(table, contract, _CHUNK_ROWS)
     anchor = good or bad
     with progress.start("Validating", source.about_rows(), "rows") as task:
         if anchor is None:
@@ -103,6 +106,7 @@ class _Found:
     ) -> None:
         self.source = source
         self.protection = protection
+        self.repeats: Repeats | None = None
         self.rows = 0
         self._compiled = compiled
         self._bad = 0
@@ -116,6 +120,8 @@ class _Found:
     def take(self, chunk: Chunk) -> Checked:
         """Check *chunk*, which follows the last one, and count what is wrong with it."""
         checked = check_chunk(self._compiled, chunk, target=True)
+        if self.repeats is not None:
+            checked = with_faults(checked, self.repeats.of(chunk, self.rows))
         for count in checked.counts:
             self._counts[count.column, count.code, count.policy] += count.rows
         self._whole |= dict.fromkeys(checked.whole)

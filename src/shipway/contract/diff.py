@@ -28,10 +28,10 @@ _NUMBERS = (Kind.NUMBER, Kind.INTEGER)
 _WIDER = {Kind.NUMBER: (Kind.INTEGER,), Kind.TIMESTAMP: (Kind.DATE,)}
 _TOLD = (
     "kind", "role", "nullable", "missing", "minimum", "maximum", "out_of_range", "categories",
-    "unseen", "pattern", "mismatched", "fill", "personal", "bins", "null_rate",
+    "unseen", "pattern", "mismatched", "fill", "unique", "personal", "bins", "null_rate",
 )  # fmt: skip
-_COUNTED = ("bins", "null_rate")
-"""What a column is compared with later; nobody is refused by it."""
+_COUNTED = ("bins", "null_rate", "unique")
+"""What a column or a table is compared with later; no request is refused by it."""
 
 
 class Breaks(StrEnum):

@@ -193,6 +193,7 @@ class _Draft:
             maximum=maximum,
             categories=known,
             pattern=self._pattern(kind),
+            unique=self.role is Role.ID and missing == 0 and self._is_unique(),
             fill=self._fill(kind) if self.role is Role.FEATURE else None,
             bins=make_bins(values, kind, categories=classes) if counted and self.repeats else None,
             example=self._example(kind),
@@ -299,6 +300,9 @@ class _Draft:
             return None
         ordered = tally.sort(["times", "text"], descending=[True, False])
         return tuple(ordered["text"].to_list())
+
+    def _is_unique(self) -> bool:
+        return self.series.n_unique() == len(self.series)
 
     def _pattern(self, kind: Kind) -> str:
         """What the texts look like; told of ids, and of texts too many to be listed."""

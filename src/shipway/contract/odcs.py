@@ -83,6 +83,8 @@ def _property(column: Column) -> dict[str, Any]:
         "logicalType": column.kind.value,
         "required": not column.nullable,
     }
+    if column.unique:
+        entry["unique"] = True
     if column.description:
         entry["description"] = column.description
     bounds = {"minimum": column.minimum, "maximum": column.maximum}

@@ -135,6 +135,7 @@ def _column(node: yaml.Node, mistakes: Mistakes) -> Column:
         pattern=pattern,
         mismatched=_policy(custom, "patternMismatch", _OF_NAMES, Policy.WARN),
         fill=_fill(custom, kind),
+        unique=fields.boolean("unique"),
         bins=_bins(custom),
         example=_example(fields, kind),
         description=fields.text("description"),

@@ -87,8 +87,9 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     ``categories`` lists the strings (or booleans, integers as text) that training saw, and
     ``pattern`` is what every text looks like. What happens to what breaks these is ``missing``,
     ``out_of_range``, ``unseen`` and ``mismatched``; ``fill`` is the value of the training data that
-    is imputed. ``example`` is a real value. Of a ``personal`` column the model sees the values, and
-    nothing that is written has them.
+    is imputed. ``unique`` says that no two rows of a table have the same value; who checks a whole
+    table holds it to that. ``example`` is a real value. Of a ``personal`` column the model sees the
+    values, and nothing that is written has them.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     pattern: str = ""
     mismatched: Policy = Policy.WARN
     fill: Scalar = None
+    unique: bool = False
     bins: Bins | None = None
     example: Scalar = None
     description: str = ""

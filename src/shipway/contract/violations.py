@@ -32,6 +32,7 @@ OUT_OF_RANGE: Final = "contract.out-of-range"
 UNSEEN: Final = "contract.unseen-category"
 PATTERN: Final = "contract.pattern"
 NO_ROW: Final = "contract.no-row"
+DUPLICATE: Final = "contract.duplicate"
 
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -46,6 +47,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         BAD_TIME: ("time", "a date or a time is none, or not written as RFC 3339 has it"),
         OUT_OF_RANGE: ("range", "a number lies outside of minimum and maximum"),
         UNSEEN: ("categories", "a value is none of those that training saw"),
+        DUPLICATE: ("unique", "a value stands in an earlier row of the table already"),
         NO_ROW: ("line", "a line of JSON lines is no object"),
         PATTERN: ("pattern", "a text does not look as the column's texts do"),
     }
@@ -97,6 +99,13 @@ def value_violation(column: Column, code: str, row: int, value: object) -> Viola
     text = shown(value) if column.personal is None or value is None else HIDDEN
     rule, message = _wording(column, code, text)
     return Violation(row, column.name, rule, code, text, message)
+
+
+def duplicate(column: Column, row: int, value: object, first: int) -> Violation:
+    """The fault of *value* in *row* of a unique *column*; it stands in the row *first* already."""
+    text = shown(value) if column.personal is None else HIDDEN
+    message = f"{text} stands in row {first} already"
+    return Violation(row, column.name, "unique", DUPLICATE, text, message)
 
 
 def no_row(row: int, text: str) -> Violation:

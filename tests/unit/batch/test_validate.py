@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
+from shipway.batch import uniqueness
 from shipway.batch.validate import validate
 from shipway.contract.schema import Contract, Policy
 from shipway.errors import UnreadableTable, UsageError
@@ -126,3 +128,57 @@ def test_places_that_make_no_sense(tmp_path: Path, contract: Contract) -> None:
     table(5).clear().write_parquet(tmp_path / "empty.parquet")
     with pytest.raises(UnreadableTable, match="no rows"):
         validate(tmp_path / "empty.parquet", contract)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
+def test_values_of_a_unique_column_stand_once(
+    tmp_path: Path, contract: Contract, ending: str
+) -> None:
+    """Each row but the first is told, with the row that has the value, over chunks and files."""
+    columns = [
+        msgspec.structs.replace(column, unique=column.name == "key") for column in contract.columns
+    ]
+    strict = msgspec.structs.replace(contract, columns=tuple(columns))
+    keys = pl.Series("key", [f"k{i}" for i in range(60_000)])
+    keys = keys.set(pl.Series(range(60_000)).is_in([7, 55_000, 59_999]), "same")
+    keys = keys.set(pl.Series(range(60_000)).is_in([8, 9]), None)
+    frame = table(60_000).with_columns(keys)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = folder / f"a{ending}"
+    if ending == ".parquet":
+        frame.write_parquet(path)
+    elif ending == ".csv":
+        frame.write_csv(path)
+    else:
+        frame.write_ndjson(path)
+    table(3).with_columns(key=pl.Series(["k5", "new", "k70000"])).write_parquet(
+        folder / "b.parquet"
+    )
+    report = validate(folder, strict, bad=tmp_path / "bad.csv")
+    assert [(v.row, v.code, v.message) for v in report.violations] == [
+        (55_000, "contract.duplicate", "'same' stands in row 7 already"),
+        (59_999, "contract.duplicate", "'same' stands in row 7 already"),
+        (60_000, "contract.duplicate", "'k5' stands in row 5 already"),
+    ]
+    assert (report.bad_rows, report.violations_total) == (3, 3)
+    assert pl.read_csv(tmp_path / "bad.csv")["row"].to_list() == [55_000, 59_999, 60_000]
+    assert validate(folder, contract).ok
+
+
+def test_two_values_of_one_hash_accuse_nobody(
+    tmp_path: Path, contract: Contract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values are told by themselves, whatever their hashes are."""
+    columns = [
+        msgspec.structs.replace(column, unique=column.name == "x") for column in contract.columns
+    ]
+    strict = msgspec.structs.replace(contract, columns=tuple(columns))
+    table(50).write_parquet(tmp_path / "in.parquet")
+    monkeypatch.setattr(
+        uniqueness, "_hashes", lambda values: np.zeros(len(values), dtype=np.uint64)
+    )
+    assert validate(tmp_path / "in.parquet", strict).ok
+    frame = table(50).with_columns(x=pl.when(pl.int_range(50) == 9).then(3.0).otherwise("x"))
+    frame.write_parquet(tmp_path / "in.parquet")
+    assert [v.row for v in validate(tmp_path / "in.parquet", strict).violations] == [9]

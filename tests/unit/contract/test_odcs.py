@@ -76,6 +76,7 @@ def _column(draw: st.DrawFn, name: str, role: Role) -> Column:
         unseen=draw(st.sampled_from([Policy.WARN, Policy.REJECT, Policy.QUARANTINE])),
         pattern=draw(st.sampled_from(["", "[A-Z]+", " ?x{2,3}"])) if kind is Kind.STRING else "",
         mismatched=draw(st.sampled_from([Policy.WARN, Policy.REJECT])),
+        unique=draw(st.booleans()),
         bins=draw(st.one_of(st.none(), _bins())),
         example=draw(st.one_of(st.none(), _EXAMPLES[kind])),
         description=draw(_TEXT),

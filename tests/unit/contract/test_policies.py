@@ -141,5 +141,6 @@ def test_infer_reads_the_pattern_of_ids() -> None:
     )
     contract = infer(frame, model="m", task=Task.BINARY, target="y", id="id")
     patterns = {column.name: column.pattern for column in contract.columns}
+    assert [column.name for column in contract.columns if column.unique] == ["id"]
     assert patterns == {"id": "N[0-9]{3,4}-[A-B]", "note": "", "x": "", "y": ""}
     assert CompiledContract(contract).check_frame(frame).warnings == {}
