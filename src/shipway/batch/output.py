@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from shipway.errors import StoreError, UsageError
 
 _ROW_GROUP_ROWS = 100_000
 _NAME_DIGITS = 16
+_PART = re.compile(rf"[0-9]{{5,}}-[0-9a-f]{{{_NAME_DIGITS}}}\.parquet")
 
 
 class WrittenPart(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,10 +50,14 @@ class OutputManifest(msgspec.Struct, frozen=True, kw_only=True):
 def form_of(output: Path) -> Format | None:
     """The format that the name of *output* asks for; None for a folder, whose name has no ending.
 
-    Raises :class:`~shipway.errors.UsageError` for any other ending.
+    Raises :class:`~shipway.errors.UsageError` for any other ending, and for a folder that is there
+    and holds anything but parts of a score, which would be lost.
     """
     suffix = output.suffix.lower()
-    if not suffix or output.is_dir():
+    if output.is_dir():
+        _check_ours(output)
+        return None
+    if not suffix:
         return None
     if suffix not in SUFFIXES:
         raise UsageError(
@@ -59,6 +65,16 @@ def form_of(output: Path) -> Format | None:
             next_step=f"give a name that ends in {', '.join(SUFFIXES)}, or has no ending",
         )
     return SUFFIXES[suffix]
+
+
+def _check_ours(folder: Path) -> None:
+    """Refuse to put a folder of predictions in the place of one that holds anything else."""
+    strange = sorted(path.name for path in folder.iterdir() if not _PART.fullmatch(path.name))
+    if strange:
+        raise UsageError(
+            f"{folder} is there and holds what is no part of a score: {', '.join(strange[:5])}",
+            next_step="name a folder that is not there yet, or a file in this one",
+        )
 
 
 def manifest_path(output: Path) -> Path:

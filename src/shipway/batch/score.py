@@ -84,11 +84,11 @@ def score(
     parquet files beside which ``<output>.manifest.json`` says what it holds.
 
     The output has, in the order of the input: ``row`` (from 0), ``file`` where the input is several
-    files, the contract's id columns (every
-    column with *keep_inputs*), ``prediction``, ``score`` (binary) or ``probability_<class>``
-    (multiclass, in the order of *classes*), ``model_version`` and ``prediction_id``. The ids are
-    made from the bytes of the input and *version*, so the same job gives the same ids. An input
-    column with the name of one of these is kept as ``input_<name>``.
+    files, the contract's id columns (every column with *keep_inputs*), ``prediction``, ``score``
+    (binary) or ``probability_<class>`` (multiclass, in the order of *classes*), ``model_version``
+    and ``prediction_id``. The ids are made from the bytes of the input and *version*, so the same
+    job gives the same ids. An input column with the name of one of these is kept as
+    ``input_<name>``.
 
     Rows that break *contract* go to ``<output>.quarantine.csv`` with their reasons. When they
     are more than *max_bad_share* of the rows, :class:`~shipway.errors.ContractViolated` is
@@ -237,7 +237,6 @@ def _check_unchanged(source: Source, before: tuple[object, ...]) -> None:
 
 
 def _check_arguments(source: Path, output: Path, chunk_rows: int, max_bad_share: float) -> None:
-    form_of(output)
     if chunk_rows < 1 or not 0 <= max_bad_share <= 1:
         raise UsageError(
             f"chunks of {chunk_rows} rows with a share of {max_bad_share} bad ones make no sense",
@@ -248,6 +247,7 @@ def _check_arguments(source: Path, output: Path, chunk_rows: int, max_bad_share:
             f"{output} would be written over the table that is read",
             next_step="give the output another name",
         )
+    form_of(output)
     if not output.parent.is_dir():
         raise UsageError(f"there is no folder {output.parent}", next_step="make it first")
 

@@ -1,4 +1,4 @@
-"""``shipway contract``: infer, validate, show."""
+"""``shipway contract``: infer, validate, diff, show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _VIOLATIONS_SHOWN = 20
 
 app = App(
     name="contract",
-    help="Infer what the data promises, show it, or hold a table against it.",
+    help="Infer what the data promises, show and compare it, or hold a table against it.",
     help_prologue="Example: shipway contract infer",
 )
 

@@ -22,7 +22,7 @@ TaskName = Literal["binary-classification", "multiclass-classification", "regres
 
 def init(
     *,
-    data: Annotated[Path | None, Parameter(help="The training table (parquet or CSV).")] = None,
+    data: Annotated[Path | None, Parameter(help="The training table: a file or a folder.")] = None,
     test: Annotated[
         Path | None, Parameter(help="A later table with known outcomes, for the gate.")
     ] = None,
@@ -85,7 +85,7 @@ def _ask(options: Options, target: str | None, decision: str) -> tuple[Path, str
         import questionary
     except ModuleNotFoundError:
         raise refusal from None
-    path = questionary.path("The training table (parquet or CSV):").unsafe_ask()
+    path = questionary.path("The training table (parquet, Arrow, CSV or JSON lines):").unsafe_ask()
     if not path:
         raise refusal
     if target is None:

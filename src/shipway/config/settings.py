@@ -124,7 +124,8 @@ class DataSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where the tables are, relative to the folder of this file."""
 
     train: Annotated[
-        Text | None, Meta(description="the table that the model learned from (parquet or CSV)")
+        Text | None,
+        Meta(description="the table that the model learned from: a file, a folder or a pattern"),
     ] = None
     test: Annotated[
         Text | None, Meta(description="a later table with known outcomes, for the gate")

@@ -362,3 +362,20 @@ def test_an_estimate_writes_nothing(
             contract=contract,
             version="toy@1",
         )
+
+
+def test_a_folder_of_anything_else_is_never_replaced(
+    tmp_path: Path, linear: Scorer, contract: Contract
+) -> None:
+    """What lies in a folder that is named as the output by mistake is refused, and stays."""
+    source = write(table(0, 30), tmp_path / "in.parquet")
+    mine = write(table(0, 5), tmp_path / "data" / "train.parquet")
+    for output in (tmp_path / "data", tmp_path / "data.v1"):
+        if not output.exists():
+            mine.parent.rename(output)
+        with pytest.raises(UsageError, match=r"is no part of a score: train\.parquet"):
+            run(source, output, linear, contract)
+        assert [path.name for path in output.iterdir()] == ["train.parquet"]
+    (tmp_path / "empty").mkdir()
+    run(source, tmp_path / "empty", linear, contract)
+    assert pl.read_parquet(tmp_path / "empty").height == 30
