@@ -43,7 +43,7 @@ COMMANDS = (
         "contract",
         "shipway.cli.contract:app",
         PREPARE,
-        "Infer what the data promises, show it, or hold a table against it.",
+        "Infer what the data promises, show and compare it, or hold a table against it.",
         "shipway contract infer",
     ),
     Command(
